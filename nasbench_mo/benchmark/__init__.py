@@ -1,0 +1,45 @@
+"""Problems, their published catalogue and their manifests. This floor never imports a searcher."""
+
+from nasbench_mo.benchmark.catalogue import (
+    DEMO_PROBLEM,
+    ProblemSpec,
+    manifest_report,
+    problem,
+    problem_names,
+    problem_spec,
+    problems_over,
+)
+from nasbench_mo.benchmark.manifest import FrontFacts, Manifest, compute_manifest, differences, published_manifest
+from nasbench_mo.benchmark.search_problem import Evaluator, Problem, Term
+from nasbench_mo.benchmark.values import (
+    CountedValues,
+    FunctionValues,
+    OperatorValues,
+    PredictedValues,
+    TableValues,
+    Values,
+)
+
+__all__ = [
+    "DEMO_PROBLEM",
+    "CountedValues",
+    "Evaluator",
+    "FrontFacts",
+    "FunctionValues",
+    "Manifest",
+    "OperatorValues",
+    "PredictedValues",
+    "Problem",
+    "ProblemSpec",
+    "TableValues",
+    "Term",
+    "Values",
+    "compute_manifest",
+    "differences",
+    "manifest_report",
+    "problem",
+    "problem_names",
+    "problem_spec",
+    "problems_over",
+    "published_manifest",
+]

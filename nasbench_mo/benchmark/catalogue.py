@@ -1,0 +1,256 @@
+"""The published problems: a table of facts. An entry is never edited once published; a correction is ``-v2``.
+
+``nb201-...`` reads imported real tables; ``nb201s-...`` (s: surrogate) asks the embedded predictors and cost tables
+and works offline.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+
+from nasbench_mo.benchmark.manifest import Manifest, compute_manifest, differences, published_manifest
+from nasbench_mo.benchmark.search_problem import Problem, Term
+from nasbench_mo.benchmark.values import CountedValues, OperatorValues, PredictedValues, TableValues, Values
+from nasbench_mo.errors import ArtifactError, UnknownNameError, did_you_mean
+from nasbench_mo.objective import Objective
+from nasbench_mo.registry import Registry
+from nasbench_mo.space import space
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemSpec:
+    """Definition of a published problem, before any data are opened."""
+
+    id: str
+    space: str
+    terms: tuple[Term, ...]
+    description: str
+    simulated_seconds: Values | None = None
+
+    def missing(self) -> list[str]:
+        """Ids of the tables that have to be imported first."""
+        return sorted({name for term in self.terms for name in term.values.missing()})
+
+
+ACCURACY_TABLE = "nb201-accuracy-measured-v1"
+LATENCY_TABLE = "nb201-help-latency-v1"
+
+#: Short name to (dataset, training seeds whose validation accuracy is published one by one).
+DATASETS = {"c10": ("cifar10", (777, 888, 999)), "c100": ("cifar100", ()), "in16": ("imagenet16-120", ())}
+
+#: HELP's devices: name to (device, batch). Batch is stated by HELP for GPUs only.
+DEVICES: dict[str, tuple[str, int | None]] = {
+    f"{gpu}_{batch}": (gpu, batch)
+    for gpu, batches in (
+        ("1080ti", (1, 32, 256)),
+        ("2080ti", (1, 32, 256)),
+        ("titan_rtx", (1, 32, 256)),
+        ("titanx", (1, 32, 256)),
+        ("titanxp", (1, 32, 256)),
+    )
+    for batch in batches
+} | {
+    device: (device, None)
+    for device in (
+        "gold_6226", "gold_6240", "silver_4114", "silver_4210r", "raspi4", "pixel2", "pixel3",
+        "essential_ph_1", "samsung_a50", "samsung_s7", "eyeriss", "fpga",
+    )
+}  # fmt: skip
+
+_MODELLED = ("eyeriss", "fpga")
+
+
+def _measured_error(key: str) -> Term:
+    dataset, seeds = DATASETS[key]
+    objective = Objective(
+        name="error",
+        unit="percent",
+        kind="measured" if seeds else "derived",
+        dataset=dataset,
+        split="valid",
+        epochs=200,
+        seed="mean",
+        note="a search sees one training seed" if seeds else None,
+    )
+    values = TableValues(
+        table=ACCURACY_TABLE,
+        column=f"{key}_valid_accuracy_200ep_mean_percent",
+        seed_columns=tuple(f"{key}_valid_accuracy_200ep_s{seed}_percent" for seed in seeds),
+        test_column=f"{key}_test_accuracy_200ep_mean_percent",
+    )
+    return Term(objective=objective, values=values)
+
+
+def _predicted_error(key: str) -> Term:
+    objective = Objective(
+        name="error", unit="percent", kind="predicted", dataset=DATASETS[key][0], split="valid", epochs=200, seed="mean"
+    )
+    return Term(objective=objective, values=PredictedValues(predictor=f"nb201-{key}-valerr-xgb-v1"))
+
+
+def _table_latency(name: str) -> Term:
+    device, batch = DEVICES[name]
+    modelled = name in _MODELLED
+    objective = Objective(
+        name=f"latency_{name}",
+        unit="ms",
+        kind="modelled" if modelled else "measured",
+        dataset="cifar10",
+        device=device,
+        batch=batch,
+        convention="all" if modelled else None,
+    )
+    return Term(objective=objective, values=TableValues(table=LATENCY_TABLE, column=objective.column))
+
+
+def _modelled_latency(device: str) -> Term:
+    objective = Objective(
+        name=f"latency_{device}", unit="ms", kind="modelled", dataset="cifar10", device=device, convention="all"
+    )
+    values = OperatorValues(table=f"nb201-{device}-latency-modelled-v1", column=objective.column)
+    return Term(objective=objective, values=values)
+
+
+def _counted(quantity: str, *, key: str) -> Term:
+    values = CountedValues(quantity=quantity, dataset=DATASETS[key][0])
+    return Term(objective=values.origin, values=values)
+
+
+def _measured(suffix: str, *, key: str, costs: tuple[Term, ...], about: str) -> ProblemSpec:
+    return ProblemSpec(
+        id=f"nb201-{key}-{suffix}-v1",
+        space="nb201",
+        terms=(_measured_error(key), *costs),
+        description=f"{DATASETS[key][0]} validation error against {about}; imported tables",
+        simulated_seconds=TableValues(table=ACCURACY_TABLE, column=f"{key}_train_time_200ep_s"),
+    )
+
+
+def _surrogate(suffix: str, *, key: str, costs: tuple[Term, ...], about: str) -> ProblemSpec:
+    return ProblemSpec(
+        id=f"nb201s-{key}-{suffix}-v1",
+        space="nb201",
+        terms=(_predicted_error(key), *costs),
+        description=f"{DATASETS[key][0]} predicted validation error against {about}; embedded, works offline",
+    )
+
+
+def _all_specs() -> list[ProblemSpec]:
+    both = "latency on an ASIC (Eyeriss) and on an FPGA"
+    surrogate_costs = {d: _modelled_latency(d) for d in _MODELLED}
+    specs = [
+        _surrogate("eyeriss-fpga", key="c10", costs=tuple(surrogate_costs.values()), about=both),
+        _surrogate("eyeriss", key="c10", costs=(surrogate_costs["eyeriss"],), about="latency on an ASIC (Eyeriss)"),
+        _surrogate("fpga", key="c10", costs=(surrogate_costs["fpga"],), about="latency on an FPGA"),
+    ]
+    for key in DATASETS:
+        for quantity, about in (("params", "parameters"), ("flops", "multiply-accumulates")):
+            specs.append(_surrogate(quantity, key=key, costs=(_counted(quantity, key=key),), about=about))
+    tables = (_table_latency("eyeriss"), _table_latency("fpga"))
+    specs.append(_measured("eyeriss-fpga", key="c10", costs=tables, about=both))
+    specs += [_measured(name, key="c10", costs=(_table_latency(name),), about=f"latency on {name}") for name in DEVICES]
+    for key in DATASETS:
+        for quantity, about in (("params", "parameters"), ("flops", "multiply-accumulates")):
+            specs.append(_measured(quantity, key=key, costs=(_counted(quantity, key=key),), about=about))
+    return specs
+
+
+CATALOGUE: dict[str, ProblemSpec] = {spec.id: spec for spec in _all_specs()}
+#: Plug-ins announce a ProblemSpec.
+PLUGINS = Registry("problem", builtins={}, group="nasbench_mo.problems")
+DEMO_PROBLEM = "nb201s-c10-eyeriss-fpga-v1"
+
+
+def problem_names() -> list[str]:
+    """Ids of all published problems and plug-ins."""
+    return [*CATALOGUE, *(n for n in PLUGINS if n not in CATALOGUE)]
+
+
+def problem_spec(identifier: str) -> ProblemSpec:
+    """Definition of a problem; no data are opened.
+
+    Raises
+    ------
+    UnknownNameError
+        No problem has this id; the message lists the closest ones.
+    """
+    if identifier in CATALOGUE:
+        return CATALOGUE[identifier]
+    if identifier in PLUGINS:
+        spec: ProblemSpec = PLUGINS.get(identifier)
+        return spec
+    names = problem_names()
+    raise UnknownNameError(
+        f"no problem is called {identifier!r}.{did_you_mean(identifier, names)} "
+        "All are listed by: nasbench-mo list problems"
+    )
+
+
+def problem(identifier: str) -> Problem:
+    """Open a published problem.
+
+    The data at hand are compared with the published manifest. Where they differ, the problem is another one: its
+    id gets ``+local.<hash of the data>``, its manifest is computed from these data, and the differences are logged.
+
+    Raises
+    ------
+    UnknownNameError
+        No problem has this id.
+    ArtifactError
+        Its tables are not imported yet; the message says how.
+    """
+    spec = problem_spec(identifier)
+    missing = spec.missing()
+    if missing:
+        raise ArtifactError(
+            f"problem {identifier!r} needs the tables {', '.join(missing)}, which are not imported. Import them with "
+            f"'nasbench-mo import SOURCE PATH' (see 'nasbench-mo import --help'), "
+            "or take one of the embedded 'nb201s-' problems"
+        )
+    made = open_unchecked(spec)
+    published = published_manifest(identifier)
+    if published is not None and published.data_hash == made.data_hash:
+        return open_unchecked(spec, manifest=published)
+    local = compute_manifest(made)
+    if published is not None:
+        found = differences(published, local)
+        if not found:
+            return open_unchecked(spec, manifest=published)
+        _log.warning("problem %s: these data are not the published ones: %s", identifier, "; ".join(found))
+    local_id = f"{identifier}+local.{local.data_hash[:8]}"
+    return open_unchecked(dataclasses.replace(spec, id=local_id), manifest=dataclasses.replace(local, problem=local_id))
+
+
+def open_unchecked(spec: ProblemSpec, *, manifest: Manifest | None = None) -> Problem:
+    """A problem of a definition, without looking at the published manifest."""
+    return Problem(
+        spec.id,
+        search_space=space(spec.space),
+        terms=spec.terms,
+        manifest=manifest,
+        simulated_seconds=spec.simulated_seconds,
+        description=spec.description,
+    )
+
+
+def manifest_report(identifier: str) -> list[str]:
+    """How the data at hand differ from a problem's published manifest, one sentence a difference."""
+    published = published_manifest(identifier)
+    if published is None:
+        return [f"no manifest is published for {identifier}"]
+    made = open_unchecked(problem_spec(identifier))
+    return [] if made.data_hash == published.data_hash else differences(published, compute_manifest(made))
+
+
+def problems_over(tables: set[str]) -> list[str]:
+    """Ids of the problems that read one of these tables and now have all they need."""
+    ready = []
+    for identifier, spec in CATALOGUE.items():
+        reads = {t.values.table for t in spec.terms if isinstance(t.values, TableValues)}
+        if reads & tables and not spec.missing():
+            ready.append(identifier)
+    return ready

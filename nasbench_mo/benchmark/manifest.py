@@ -1,0 +1,176 @@
+"""The fixed scale of a problem: ideal, nadir, reference point and the exact hypervolume of its front.
+
+Ideal and nadir are those of the front of the non-degenerate architectures. Objectives are scaled by them, and the
+reference point is 1.1 in each. A published manifest never moves; data that give another one make another problem.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from nasbench_mo.errors import ManifestError
+from nasbench_mo.pareto import front, hypervolume, ideal_and_nadir, normalize
+
+if TYPE_CHECKING:
+    from nasbench_mo.benchmark.search_problem import Problem, View
+
+FORMAT_VERSION = 1
+REFERENCE = 1.1
+#: Largest relative difference at which two manifests still speak of the same data.
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontFacts:
+    """Facts of one exact front: of the scored values or of the test values.
+
+    Parameters
+    ----------
+    ideal, nadir
+        Least and greatest value of each objective on the front, (m,), in the objectives' units.
+    hypervolume
+        Exact hypervolume of the scaled front to the reference point: HV*.
+    front_size
+        Number of distinct objective vectors on the front.
+    """
+
+    ideal: tuple[float, ...]
+    nadir: tuple[float, ...]
+    hypervolume: float
+    front_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The scale of one problem and the data it belongs to.
+
+    Parameters
+    ----------
+    problem
+        Identity of the problem.
+    objectives
+        Column names, in order.
+    score, test
+        Facts of the front of the scored and, where there are any, of the test values.
+    reference_point
+        (m,) in scaled units.
+    n_architectures, n_degenerate
+        Size of the space, and how many were left out because their output does not depend on the input.
+    data_hash
+        :attr:`Problem.data_hash` of the data it was computed from.
+    """
+
+    problem: str
+    objectives: tuple[str, ...]
+    score: FrontFacts
+    test: FrontFacts | None
+    reference_point: tuple[float, ...]
+    n_architectures: int
+    n_degenerate: int
+    data_hash: str
+
+    def to_json(self) -> str:
+        """Return the manifest file's text."""
+        return json.dumps({"format": FORMAT_VERSION, **asdict(self)}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Parse the manifest file's text.
+
+        Raises
+        ------
+        ManifestError
+            It is not a manifest of this format.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            if fields.pop("format") != FORMAT_VERSION:
+                raise ManifestError(f"expected a manifest of format {FORMAT_VERSION}")
+            for name in ("score", "test"):
+                fields[name] = fields[name] and FrontFacts(**_tuples(fields[name]))
+            return cls(**_tuples(fields))
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ManifestError(f"not a manifest: {error}") from error
+
+
+def compute_manifest(problem: Problem) -> Manifest:
+    """Compute a problem's manifest from its data, by enumerating its space.
+
+    Raises
+    ------
+    SpaceSizeError
+        The space is too large to enumerate.
+    MissingValueError
+        A non-degenerate architecture has no value.
+    """
+    X = problem.space.enumerate()
+    degenerate = problem.space.degenerate(X)
+    reference = tuple(REFERENCE for _ in problem.objectives)
+    X_live = X[~degenerate]
+    has_test = all(t.values.test(X_live[:1]) is not None for t in problem.terms)
+    return Manifest(
+        problem=problem.id,
+        objectives=tuple(o.column for o in problem.objectives),
+        score=_facts(problem, X_live, view="score", reference=reference),
+        test=_facts(problem, X_live, view="test", reference=reference) if has_test else None,
+        reference_point=reference,
+        n_architectures=len(X),
+        n_degenerate=int(degenerate.sum()),
+        data_hash=problem.data_hash,
+    )
+
+
+def published_manifest(identifier: str) -> Manifest | None:
+    """The manifest that this package publishes for a problem, or None."""
+    resource = files("nasbench_mo.benchmark") / "manifests" / f"{identifier}.json"
+    return Manifest.from_json(resource.read_text(encoding="utf-8")) if resource.is_file() else None
+
+
+def differences(published: Manifest, local: Manifest) -> list[str]:
+    """What differs between two manifests beyond :data:`TOLERANCE`, one sentence a difference; empty if nothing."""
+    found = []
+    for name in ("objectives", "reference_point", "n_architectures", "n_degenerate"):
+        a, b = getattr(published, name), getattr(local, name)
+        if a != b:
+            found.append(f"{name}: published {a}, these data {b}")
+    for view in ("score", "test"):
+        a, b = getattr(published, view), getattr(local, view)
+        if (a is None) != (b is None):
+            found.append(f"{view} values: published {'absent' if a is None else 'present'}, these data the opposite")
+        elif a is not None:
+            found += _fact_differences(a, b, view=view)
+    return found
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+
+
+def _fact_differences(a: FrontFacts, b: FrontFacts, *, view: str) -> list[str]:
+    found = []
+    for name in ("ideal", "nadir"):
+        for j, (x, y) in enumerate(zip(getattr(a, name), getattr(b, name), strict=True)):
+            if abs(x - y) > TOLERANCE * max(abs(x), abs(y)):
+                found.append(f"{view} {name} of objective {j}: published {x:.9g}, these data {y:.9g}")
+    if abs(a.hypervolume - b.hypervolume) > TOLERANCE * a.hypervolume:
+        found.append(f"{view} HV*: published {a.hypervolume:.9g}, these data {b.hypervolume:.9g}")
+    if a.front_size != b.front_size:
+        found.append(f"{view} front size: published {a.front_size}, these data {b.front_size}")
+    return found
+
+
+def _facts(problem: Problem, X: Any, *, view: View, reference: tuple[float, ...]) -> FrontFacts:
+    best = front(problem.evaluate(X, on=view))
+    ideal, nadir = ideal_and_nadir(best)
+    scaled = normalize(best, ideal=ideal, nadir=nadir)
+    return FrontFacts(
+        ideal=tuple(ideal.tolist()),
+        nadir=tuple(nadir.tolist()),
+        hypervolume=hypervolume(scaled, reference=np.asarray(reference)),
+        front_size=len(best),
+    )

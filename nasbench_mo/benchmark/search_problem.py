@@ -1,0 +1,368 @@
+"""A problem: a search space, minimised objectives, and the values that go with them.
+
+A search sees :meth:`Problem.observation`: one training seed's validation error for each architecture, drawn by a
+``noise_seed`` that has nothing to do with the searcher's own randomness. Architectures are judged by
+:meth:`Problem.evaluate`, the mean over training seeds, and reported on the test split afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Self, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nasbench_mo.benchmark.values import HIDDEN_SPLITS, FunctionValues, Values
+from nasbench_mo.encoding import check_encodings, mixed_radix
+from nasbench_mo.errors import ManifestError, MissingValueError, ObjectiveError, SpecError
+from nasbench_mo.objective import Objective
+from nasbench_mo.space import SearchSpace
+
+if TYPE_CHECKING:
+    from nasbench_mo.benchmark.manifest import FrontFacts, Manifest
+
+_log = logging.getLogger(__name__)
+
+View = Literal["score", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One objective of a problem and where its values come from."""
+
+    objective: Objective
+    values: Values
+
+
+@final
+class Evaluator:
+    """Values of some architectures under one view of a problem: scored, tested, or observed with noise.
+
+    Enumerable spaces are evaluated once as a whole; a query is then one mixed-radix code and one gather.
+    """
+
+    def __init__(
+        self,
+        search_space: SearchSpace,
+        objectives: Sequence[Objective],
+        *,
+        compute: Callable[[NDArray[Any]], NDArray[np.float64]],
+    ) -> None:
+        self.space = search_space
+        self.objectives = tuple(objectives)
+        self._compute = compute
+        self._cardinalities: tuple[int, ...] = tuple(search_space.cardinalities.tolist())
+        self._owner = f"space {search_space.name!r}"
+
+    def evaluate(self, archs: Sequence[str] | ArrayLike) -> NDArray[np.float64]:
+        """Minimised objective values, (n, m).
+
+        Parameters
+        ----------
+        archs
+            n published strings or (n, d) encodings.
+
+        Raises
+        ------
+        ArchitectureError
+            An architecture is not in the space.
+        MissingValueError
+            The data have no value for an architecture; it and the objective are named.
+        """
+        if isinstance(archs, np.ndarray) and archs.dtype.kind in "iu":
+            X = check_encodings(archs, cardinalities=self._cardinalities, owner=self._owner)
+        else:
+            X = self.space.as_encodings(archs)
+        if not self.space.enumerable:
+            return self._checked(self._compute(X), X)
+        F: NDArray[np.float64] = self._all.take(mixed_radix(X, cardinalities=self._cardinalities), axis=0)
+        return F if self._complete else self._checked(F, X)
+
+    def evaluate_one(self, arch: str | Sequence[int]) -> NDArray[np.float64]:
+        """Minimised objective values of one architecture, (m,), read-only: without the cost of an array of one."""
+        if not self.space.enumerable or not self._complete:
+            found: NDArray[np.float64] = self.evaluate([arch] if isinstance(arch, str) else np.asarray([arch]))[0]
+            return found
+        code = self.space.code(arch)
+        row: NDArray[np.float64] = self._all[code]
+        return row
+
+    @cached_property
+    def _all(self) -> NDArray[np.float64]:
+        """Values of every architecture in lexicographic order, (size, m)."""
+        F = np.ascontiguousarray(self._compute(self.space.enumerate()))
+        F.flags.writeable = False
+        return F
+
+    @cached_property
+    def _complete(self) -> bool:
+        return not bool(np.isnan(self._all).any())
+
+    def _checked(self, F: NDArray[np.float64], X: NDArray[Any]) -> NDArray[np.float64]:
+        missing = np.argwhere(np.isnan(F))
+        if missing.size:
+            i, j = missing[0]
+            arch = self.space.decode(X[i][None, :])[0]
+            raise MissingValueError(
+                f"no {self.objectives[j].column} for {arch!r} ({len(missing)} values missing in this query)"
+            )
+        return F
+
+
+@final
+class Problem:
+    """A multi-objective search problem. Published ones come from :func:`nasbench_mo.problem`.
+
+    Parameters
+    ----------
+    id
+        Identity with version. A problem over data that differ from the published ones carries
+        ``+local.<hash>`` behind it.
+    search_space
+        Where architectures come from.
+    terms
+        The objectives in column order.
+    manifest
+        Ideal, nadir, reference point and exact hypervolume of the front; None where unknown, and then
+        hypervolume is refused.
+    simulated_seconds
+        Training seconds of each architecture, if the data have them.
+
+    Raises
+    ------
+    ObjectiveError
+        An objective is maximised, or reads a test split: a search may not see it.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        search_space: SearchSpace,
+        terms: Sequence[Term],
+        manifest: Manifest | None = None,
+        simulated_seconds: Values | None = None,
+        description: str = "",
+    ) -> None:
+        self.id = id
+        self.space = search_space
+        self.terms = tuple(terms)
+        self.description = description
+        self._manifest = manifest
+        self._simulated_seconds = simulated_seconds
+        self._evaluators: dict[object, Evaluator] = {}
+        if not self.terms:
+            raise SpecError(f"problem {id!r} has no objectives")
+        for term in self.terms:
+            _refuse_hidden(term, problem=id)
+
+    @classmethod
+    def from_function(
+        cls,
+        id: str,
+        function: Callable[[NDArray[Any]], NDArray[np.float64]],
+        *,
+        search_space: SearchSpace,
+        objectives: Sequence[Objective],
+    ) -> Self:
+        """Make a problem of a function from (n, d) encodings to (n, m) minimised values.
+
+        For a space that can be enumerated its manifest is computed, so hypervolume has a reference.
+        """
+
+        def column(j: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+            return lambda X: np.asarray(function(X), dtype=np.float64)[:, j]
+
+        terms = [
+            Term(objective=o, values=FunctionValues(objective=o, function=column(j))) for j, o in enumerate(objectives)
+        ]
+        made = cls(id, search_space=search_space, terms=terms)
+        if search_space.enumerable:
+            from nasbench_mo.benchmark.manifest import compute_manifest
+
+            made._manifest = compute_manifest(made)
+        return made
+
+    def __repr__(self) -> str:
+        columns = ", ".join(o.column for o in self.objectives)
+        return f"Problem({self.id!r}, space {self.space.name!r}, minimise {columns})"
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The minimised objectives, in column order."""
+        return tuple(t.objective for t in self.terms)
+
+    @property
+    def n_objectives(self) -> int:
+        """Number of objectives m."""
+        return len(self.terms)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a search sees single training seeds."""
+        probe = self.space.from_codes([0]) if self.space.enumerable else None
+        return probe is not None and any(t.values.seeds(probe) is not None for t in self.terms)
+
+    def evaluate(self, archs: Sequence[str] | ArrayLike, *, on: View = "score") -> NDArray[np.float64]:
+        """Minimised objective values, (n, m): what architectures are judged by.
+
+        Parameters
+        ----------
+        archs
+            n published strings or (n, d) encodings.
+        on
+            ``"score"``: mean over training seeds; ``"test"``: the test split.
+        """
+        return self.evaluator(on).evaluate(archs)
+
+    def evaluate_one(self, arch: str | Sequence[int]) -> NDArray[np.float64]:
+        """Scored values of one architecture, (m,), given as string or as d integers."""
+        return self.evaluator("score").evaluate_one(arch)
+
+    def evaluator(self, view: View) -> Evaluator:
+        """Evaluator of the scored or the test values.
+
+        Raises
+        ------
+        ObjectiveError
+            There are no test values.
+        """
+        if view not in ("score", "test"):
+            raise ObjectiveError(f"a problem is evaluated on 'score' or 'test'; got {view!r}")
+        if view not in self._evaluators:
+            compute = self._scored if view == "score" else self._tested
+            self._evaluators[view] = Evaluator(self.space, self.objectives, compute=compute)
+        return self._evaluators[view]
+
+    def observation(self, noise_seed: int) -> Evaluator:
+        """What a search sees: of every architecture the values of one training run.
+
+        The run is drawn among those the data have, uniformly and independently for each architecture, by
+        ``noise_seed`` alone. Without single runs in the data this is the scored evaluator.
+        """
+        if not self.noisy:
+            return self.evaluator("score")
+        key = ("noise", noise_seed)
+        if key not in self._evaluators:
+
+            def compute(X: NDArray[Any]) -> NDArray[np.float64]:
+                return self._observed(X, noise_seed=noise_seed)
+
+            self._evaluators[key] = Evaluator(self.space, self.objectives, compute=compute)
+        return self._evaluators[key]
+
+    def simulated_seconds(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Published training seconds of each architecture, (n,); NaN where unknown."""
+        if self._simulated_seconds is None:
+            return np.full(len(X), np.nan)
+        return self._simulated_seconds.score(X)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """SHA-256 over everything that decides the values: tables, models, definitions, in objective order."""
+        digest = hashlib.sha256()
+        for term in self.terms:
+            digest.update(f"{term.objective.column} {term.values.data_hash()}\n".encode())
+        return digest.hexdigest()
+
+    # ------------------------------------------------------------------ hypervolume
+
+    @property
+    def manifest(self) -> Manifest:
+        """The problem's fixed scale.
+
+        Raises
+        ------
+        ManifestError
+            There is none: the space cannot be enumerated and nothing was published.
+        """
+        if self._manifest is None:
+            raise ManifestError(
+                f"problem {self.id!r} has no manifest, so hypervolume has no reference; "
+                "spaces that can be enumerated get one from benchmark.compute_manifest(problem)"
+            )
+        return self._manifest
+
+    def normalize(self, F: NDArray[np.float64], *, on: View = "score") -> NDArray[np.float64]:
+        """Scale (n, m) values by the manifest: the front's ideal is 0 and its nadir 1 in each objective."""
+        from nasbench_mo.pareto import normalize
+
+        facts = self._facts(on)
+        return normalize(F, ideal=np.asarray(facts.ideal), nadir=np.asarray(facts.nadir))
+
+    def hypervolume(self, F: NDArray[np.float64], *, on: View = "score") -> float:
+        """Exact hypervolume of (n, m) values, scaled, to the manifest's reference point."""
+        from nasbench_mo.pareto import hypervolume
+
+        return hypervolume(self.normalize(F, on=on), reference=np.asarray(self.manifest.reference_point))
+
+    def hypervolume_share(self, F: NDArray[np.float64], *, on: View = "score") -> float:
+        """Hypervolume of (n, m) values as a share of the exact front's."""
+        return self.hypervolume(F, on=on) / self._facts(on).hypervolume
+
+    def true_front(self, *, on: View = "score") -> NDArray[np.float64]:
+        """Values of the exact front of the non-degenerate architectures, (k, m), sorted."""
+        from nasbench_mo.pareto import front
+
+        X = self.space.enumerate()
+        return front(self.evaluate(X[~self.space.degenerate(X)], on=on))
+
+    def _facts(self, on: View) -> FrontFacts:
+        facts = self.manifest.score if on == "score" else self.manifest.test
+        if facts is None:
+            raise ObjectiveError(f"problem {self.id!r} has no test values")
+        return facts
+
+    # ------------------------------------------------------------------ columns
+
+    def _scored(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        return np.stack([t.values.score(X) for t in self.terms], axis=1)
+
+    def _tested(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        columns = []
+        for term in self.terms:
+            values = term.values.test(X)
+            if values is None:
+                raise ObjectiveError(f"problem {self.id!r}: {term.objective.column} has no test values")
+            columns.append(values)
+        return np.stack(columns, axis=1)
+
+    def _observed(self, X: NDArray[Any], *, noise_seed: int) -> NDArray[np.float64]:
+        """One training run per architecture; all objectives with runs take the same draw."""
+        draw = np.random.default_rng([noise_seed, _NOISE_STREAM]).random(self.space.size)[self.space.codes(X)]
+        columns = []
+        for term in self.terms:
+            runs = term.values.seeds(X)
+            columns.append(term.values.score(X) if runs is None else _drawn(runs, draw=draw))
+        return np.stack(columns, axis=1)
+
+
+#: Keeps the noise stream apart from a searcher that happens to use the same seed.
+_NOISE_STREAM = 0x6E6F6973
+
+
+def _drawn(runs: NDArray[np.float64], *, draw: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each row of (n, s) runs the one that a number in [0, 1) points at, NaN runs left out, (n,)."""
+    exists = np.isfinite(runs)
+    n_runs = exists.sum(axis=1)
+    wanted = np.minimum((draw * n_runs).astype(int), np.maximum(n_runs - 1, 0))
+    position = np.cumsum(exists, axis=1) - 1
+    hit = exists & (position == wanted[:, None])
+    values: NDArray[np.float64] = np.where(hit, runs, 0.0).sum(axis=1)
+    return np.where(n_runs > 0, values, np.nan)
+
+
+def _refuse_hidden(term: Term, *, problem: str) -> None:
+    if term.objective.direction != "min":
+        raise ObjectiveError(f"problem {problem!r}: {term.objective.column} must be minimised")
+    for objective in (term.objective, term.values.origin):
+        if objective.split in HIDDEN_SPLITS:
+            raise ObjectiveError(
+                f"problem {problem!r}: {objective.column} is of split {objective.split!r}; a search may not see test "
+                "values. Search on a validation column and report on the test column afterwards"
+            )

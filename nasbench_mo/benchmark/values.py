@@ -1,0 +1,237 @@
+"""Where the values of one objective come from: a table, a predictor, a cost table, a count, or a function.
+
+Four answers to one question, behind one interface: ``score`` is what an architecture is judged by, ``seeds`` are
+the single training runs a search may see instead, ``test`` is what the chosen ones are reported on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_mo import artifacts
+from nasbench_mo.errors import ObjectiveError, SpecError
+from nasbench_mo.hardware import OperatorCosts
+from nasbench_mo.objective import Objective, to_minimised
+from nasbench_mo.predictor import describe_predictor, load_predictor
+from nasbench_mo.sources import load_table
+from nasbench_mo.space import space
+from nasbench_mo.space.nb201 import NB201, Skeleton
+
+#: Splits that a search may never see.
+HIDDEN_SPLITS = ("test", "validtest")
+
+
+class Values(ABC):
+    """Values of one minimised objective over one space. Abstract; each source is one final class."""
+
+    @property
+    @abstractmethod
+    def origin(self) -> Objective:
+        """Identity of what is read, before it is minimised; its split decides whether a search may see it."""
+
+    @abstractmethod
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Minimised values of (n, d) encodings, (n,); NaN where the source has none."""
+
+    @abstractmethod
+    def data_hash(self) -> str:
+        """SHA-256 of the data that decide the values."""
+
+    def seeds(self, X: NDArray[Any]) -> NDArray[np.float64] | None:
+        """Minimised values of single training runs, (n, s), NaN for a run that does not exist; None without noise."""
+        return None
+
+    def test(self, X: NDArray[Any]) -> NDArray[np.float64] | None:
+        """Minimised test values, (n,); None where there are none. A cost is its own test value."""
+        return self.score(X)
+
+    def missing(self) -> list[str]:
+        """Ids of artefacts that have to be imported first."""
+        return []
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TableValues(Values):
+    """A column of an imported table, with the columns of its single seeds and its test counterpart.
+
+    Parameters
+    ----------
+    table, column
+        What an architecture is scored on: a mean over training seeds, or a cost.
+    seed_columns
+        One column a training seed; a search sees one of them.
+    test_column
+        What the chosen architectures are reported on; None for a cost.
+    """
+
+    table: str
+    column: str
+    seed_columns: tuple[str, ...] = ()
+    test_column: str | None = None
+
+    @property
+    def origin(self) -> Objective:
+        """The column's identity."""
+        table = load_table(self.table)
+        return table.objectives[table.check_column(self.column)]
+
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Values of the column."""
+        return self._read((self.column,), X)[:, 0]
+
+    def seeds(self, X: NDArray[Any]) -> NDArray[np.float64] | None:
+        """Values of the seed columns."""
+        return self._read(self.seed_columns, X) if self.seed_columns else None
+
+    def test(self, X: NDArray[Any]) -> NDArray[np.float64] | None:
+        """Values of the test column; of the column itself where it is a cost."""
+        if self.test_column is not None:
+            return self._read((self.test_column,), X)[:, 0]
+        return None if self.origin.split is not None else self.score(X)
+
+    def data_hash(self) -> str:
+        """Hash of the architectures and the columns used."""
+        columns = [self.column, *self.seed_columns]
+        if self.test_column is not None:
+            columns.append(self.test_column)
+        return load_table(self.table).content_hash(columns)
+
+    def missing(self) -> list[str]:
+        """The table, unless it is imported."""
+        present = artifacts.find("tables", self.table) or artifacts.find("hw_tables", self.table)
+        return [] if present else [self.table]
+
+    def _read(self, columns: tuple[str, ...], X: NDArray[Any]) -> NDArray[np.float64]:
+        table = load_table(self.table)
+        found = table.matrix(columns)[table.rows(X)]
+        minimised = [to_minimised(found[:, j], table.objectives[c]) for j, c in enumerate(columns)]
+        return np.stack(minimised, axis=1)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PredictedValues(Values):
+    """What a trained predictor says; it has no noise and no test value of its own."""
+
+    predictor: str
+
+    @property
+    def origin(self) -> Objective:
+        """The predictor's objective."""
+        return describe_predictor(self.predictor).objective
+
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Predictions."""
+        return load_predictor(self.predictor).predict(X)
+
+    def test(self, X: NDArray[Any]) -> NDArray[np.float64] | None:
+        """None: a prediction of validation error says nothing of test error."""
+        return None
+
+    def data_hash(self) -> str:
+        """Hash of the model file."""
+        return describe_predictor(self.predictor).sha256
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class OperatorValues(Values):
+    """A column of an operator cost table."""
+
+    table: str
+    column: str
+
+    @property
+    def origin(self) -> Objective:
+        """The column's identity."""
+        return self._costs.objectives[self._costs.table.check_column(self.column)]
+
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Counts times costs."""
+        return self._costs.evaluate(X, column=self.column)
+
+    def data_hash(self) -> str:
+        """Hash of the operator table."""
+        return self._costs.data_hash
+
+    @cached_property
+    def _costs(self) -> OperatorCosts:
+        return OperatorCosts.load(self.table)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CountedValues(Values):
+    """Parameters or multiply-accumulates of a NAS-Bench-201 network, counted from the architecture.
+
+    Parameters
+    ----------
+    quantity
+        ``"params"`` or ``"flops"``.
+    dataset
+        Dataset whose skeleton (image size, classes) is counted.
+    """
+
+    quantity: str
+    dataset: str
+
+    @property
+    def origin(self) -> Objective:
+        """Counted, in millions, dead operations included as in the published counts."""
+        return Objective(name=self.quantity, unit="millions", kind="derived", dataset=self.dataset, convention="all")
+
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Counts in millions."""
+        nb201 = space("nb201")
+        if not isinstance(nb201, NB201) or self.quantity not in ("params", "flops"):
+            raise SpecError(f"counted values are 'params' or 'flops' of nb201; got {self.quantity!r}")
+        count = nb201.n_parameters if self.quantity == "params" else nb201.n_flops
+        return count(X, skeleton=Skeleton.for_dataset(self.dataset)) / 1e6
+
+    def data_hash(self) -> str:
+        """Hash of the definition: the counts follow from it."""
+        return hashlib.sha256(f"counted/nb201/{self.quantity}/{self.dataset}/1".encode()).hexdigest()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FunctionValues(Values):
+    """Values computed by a function of the user's.
+
+    Parameters
+    ----------
+    objective
+        What the function returns; minimised.
+    function
+        (n, d) encodings to (n,) values.
+    """
+
+    objective: Objective
+    function: Callable[[NDArray[Any]], NDArray[np.float64]]
+
+    @property
+    def origin(self) -> Objective:
+        """The objective as given."""
+        return self.objective
+
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """The function's values."""
+        values = np.asarray(self.function(X), dtype=np.float64)
+        if values.shape != (len(X),):
+            raise ObjectiveError(
+                f"the function of {self.objective.column!r} must return shape ({len(X)},), got {values.shape}"
+            )
+        return values
+
+    def data_hash(self) -> str:
+        """Hash of the objective's identity; a function has no other."""
+        return hashlib.sha256(repr(self.objective.to_dict()).encode()).hexdigest()

@@ -1,0 +1,229 @@
+"""Commands and their arguments. What they print is made in the other files of this folder."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nasbench_mo.cli import reading
+from nasbench_mo.errors import SpecError
+
+app = typer.Typer(
+    name="nasbench-mo",
+    help="Multi-objective neural architecture search: benchmarks, predictors, hardware costs, searchers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+predictor_app = typer.Typer(help="Train predictors.", no_args_is_help=True, rich_markup_mode=None)
+table_app = typer.Typer(help="Build hardware cost tables.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(predictor_app, name="predictor")
+app.add_typer(table_app, name="table")
+
+
+class Listed(StrEnum):
+    """What ``list`` can list."""
+
+    spaces = "spaces"
+    problems = "problems"
+    predictors = "predictors"
+    tables = "tables"
+    searchers = "searchers"
+    boards = "boards"
+    sources = "sources"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Problem = Annotated[str, typer.Argument(help="Problem id, see 'nasbench-mo list problems'.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Print the version, or leave the work to a command."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(installed("nasbench-mo"))
+        raise typer.Exit
+
+
+@app.command("list")
+def list_(kind: Annotated[Listed, typer.Argument(help="What to list.")], as_json: Json = False) -> None:
+    """List spaces, problems, predictors, tables, searchers, boards or sources."""
+    reading.print_list(kind.value, as_json=as_json)
+
+
+@app.command()
+def show(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="Any id that 'list' prints.")], as_json: Json = False
+) -> None:
+    """Say what a problem, space, predictor, table or searcher is."""
+    reading.print_one(identifier, as_json=as_json)
+
+
+@app.command()
+def query(
+    source: Annotated[str, typer.Argument(metavar="PROBLEM", help="Problem or table id.")],
+    archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Architectures in their published form.")],
+    as_json: Json = False,
+) -> None:
+    """Print the values of architectures, with unit, split and seed of each."""
+    reading.print_query(source, archs, as_json=as_json)
+
+
+@app.command()
+def predict(
+    predictor: Annotated[str, typer.Argument(help="Predictor id, see 'nasbench-mo list predictors'.")],
+    archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Architectures in their published form.")],
+    as_json: Json = False,
+) -> None:
+    """Predict an objective of architectures, with its standard deviation."""
+    reading.print_prediction(predictor, archs, as_json=as_json)
+
+
+@app.command()
+def search(
+    problem: Problem,
+    searcher: Annotated[str, typer.Option(help="Searcher, see 'nasbench-mo list searchers'.")] = "nsga2",
+    budget: Annotated[int, typer.Option(help="Distinct architectures to evaluate.", min=1)] = 300,
+    seed: Annotated[int, typer.Option(help="Seed of the searcher.", min=0)] = 0,
+    noise_seed: Annotated[
+        int | None,
+        typer.Option(help="Seed that chooses the training runs that are seen.", show_default="the seed", min=0),
+    ] = None,
+    option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Setting of the searcher.")] = None,
+    out: Annotated[Path, typer.Option(help="Run file to write.")] = Path("run.parquet"),
+    html: Annotated[Path | None, typer.Option(help="Also write an interactive page.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing run file.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Search a problem for its Pareto front and write the run."""
+    from nasbench_mo.cli import searching
+
+    request = searching.SearchRequest(
+        problem=problem,
+        searcher=searcher,
+        budget=budget,
+        seed=seed,
+        noise_seed=noise_seed,
+        options=_options(option or []),
+        out=out,
+        html=html,
+        force=force,
+    )
+    searching.search(request, as_json=as_json)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="Source, see 'nasbench-mo list sources'.")],
+    path: Annotated[Path, typer.Argument(help="File or folder to read.")],
+    spec: Annotated[Path | None, typer.Option(help="YAML specification, for the source 'columns'.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read published files into native tables, and check them against the published manifests."""
+    from nasbench_mo.cli import importing
+
+    importing.import_files(source, path, spec=spec, as_json=as_json)
+
+
+@app.command()
+def fetch(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="Benchmark to download; 'list' prints the ids.")],
+    as_json: Json = False,
+) -> None:
+    """Download a published benchmark and import it, or say where to get it."""
+    from nasbench_mo.cli import importing
+
+    importing.fetch_files(identifier, as_json=as_json)
+
+
+@app.command()
+def demo(
+    budget: Annotated[int, typer.Option(help="Distinct architectures to evaluate.", min=20)] = 400,
+    seed: Annotated[int, typer.Option(help="Seed of the searcher.", min=0)] = 0,
+    folder: Annotated[Path, typer.Option(help="Where front.html and run.parquet go.")] = Path(),
+) -> None:
+    """Search an embedded problem: CIFAR-10 error against latency on an ASIC and on an FPGA."""
+    from nasbench_mo.benchmark import DEMO_PROBLEM
+    from nasbench_mo.cli import searching
+
+    request = searching.SearchRequest(
+        problem=DEMO_PROBLEM,
+        searcher="nsga2",
+        budget=budget,
+        seed=seed,
+        noise_seed=None,
+        options={},
+        out=folder / "run.parquet",
+        html=folder / "front.html",
+        force=True,
+    )
+    searching.search(request, as_json=False)
+
+
+@app.command()
+def manifest(
+    problem: Problem,
+    out: Annotated[Path | None, typer.Option(help="Folder to write <id>.json into.")] = None,
+) -> None:
+    """Compute a problem's manifest (ideal, nadir, reference point, exact HV*) from the data at hand."""
+    from nasbench_mo.benchmark import compute_manifest, problem_spec
+    from nasbench_mo.benchmark.catalogue import open_unchecked
+
+    made = compute_manifest(open_unchecked(problem_spec(problem)))
+    if out is None:
+        print(made.to_json(), end="")
+        return
+    from nasbench_mo.artifacts import write_atomic
+
+    write_atomic(out / f"{problem}.json", made.to_json().encode())
+    print(f"wrote {out / f'{problem}.json'}")
+
+
+@predictor_app.command("train")
+def predictor_train(
+    spec: Annotated[Path, typer.Argument(help="spec.yaml of the predictor.")],
+    root_folder: Annotated[Path, typer.Option("--out", help="Folder that gets <id>/.")] = Path("predictors"),
+) -> None:
+    """Train a predictor on an imported table and store it with its card."""
+    from nasbench_mo.predictor.training import TrainingSpec, train
+
+    made = train(TrainingSpec.read(spec), root=root_folder, command=f"nasbench-mo predictor train {spec}")
+    print(f"wrote {root_folder / made.id}; the held-out figures are on its card.md")
+
+
+@table_app.command("build")
+def table_build(
+    spec: Annotated[Path, typer.Argument(help="spec.yaml of the table.")],
+    root_folder: Annotated[Path, typer.Option("--out", help="Folder that gets <id>/.")] = Path("hw_tables"),
+) -> None:
+    """Fit an operator cost table to an imported table and store it with its card."""
+    from nasbench_mo.hardware.building import FitSpec, build
+
+    made = build(FitSpec.read(spec), root=root_folder, command=f"nasbench-mo table build {spec}")
+    print(f"wrote {root_folder / made.table.id}")
+
+
+def _options(texts: list[str]) -> dict[str, float | int | str]:
+    """Parse NAME=VALUE settings; a value that reads as a number is one."""
+    options: dict[str, float | int | str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise SpecError(f"--option expects NAME=VALUE; got {text!r}")
+        options[name.replace("-", "_")] = _number(value)
+    return options
+
+
+def _number(text: str) -> float | int | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,331 @@
+"""The reading commands: list, show, query, predict. Each prints text for people or JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nasbench_mo import artifacts
+from nasbench_mo.errors import UnknownNameError, did_you_mean
+from nasbench_mo.objective import Objective
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one JSON document."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+# ---------------------------------------------------------------------- list
+
+
+def print_list(kind: str, *, as_json: bool) -> None:
+    """Print all things of a kind, one row each."""
+    rows = _LISTS[kind]()
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        print(f"no {kind} yet" + ("; see 'nasbench-mo import --help'" if kind == "tables" else ""))
+    else:
+        print(columns_text(rows))
+
+
+def columns_text(rows: Sequence[dict[str, str]]) -> str:
+    """Rows as aligned columns under a header; the last column is cut to the terminal's width."""
+    names = list(rows[0])
+    widths = [max(len(n), *(len(r[n]) for r in rows)) for n in names]
+    total = max(80, shutil.get_terminal_size((100, 24)).columns)
+    room = total - sum(widths[:-1]) - 2 * (len(names) - 1)
+    lines = []
+    for row in ({n: n.upper() for n in names}, *rows):
+        last = row[names[-1]]
+        cells = [row[n].ljust(w) for n, w in zip(names[:-1], widths[:-1], strict=True)]
+        cells.append(last if len(last) <= room or room < 20 else last[: room - 1] + "…")
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _list_spaces() -> list[dict[str, str]]:
+    from nasbench_mo.space import SPACES, space
+
+    made = [space(name) for name in SPACES]
+    return [
+        {
+            "space": s.name,
+            "architectures": f"{s.size:,}" if s.size < 10**9 else f"{s.size:.2e}",
+            "variables": str(s.n_variables),
+            "about": (type(s).__doc__ or "").strip().partition("\n")[0],
+        }
+        for s in made
+    ]
+
+
+def _list_problems() -> list[dict[str, str]]:
+    from nasbench_mo.benchmark import problem_names, problem_spec
+
+    specs = [problem_spec(name) for name in problem_names()]
+    return [
+        {
+            "problem": s.id,
+            "ready": "needs import" if s.missing() else "yes",
+            "minimises": ", ".join(t.objective.column for t in s.terms),
+            "about": s.description,
+        }
+        for s in specs
+    ]
+
+
+def _list_predictors() -> list[dict[str, str]]:
+    from nasbench_mo.predictor import describe_predictor
+
+    found = [describe_predictor(name) for name in artifacts.available("predictors")]
+    return [{"predictor": p.id, "space": p.space, "predicts": p.objective.describe()} for p in found]
+
+
+def _list_tables() -> list[dict[str, str]]:
+    rows = []
+    for kind in ("hw_tables", "tables"):
+        for name in artifacts.available(kind):
+            card = artifacts.read_card(artifacts.resolve(kind, name))
+            rows.append(
+                {
+                    "table": name,
+                    "where": "embedded" if kind == "hw_tables" else "imported",
+                    "space": str(card.get("space", "")),
+                    "about": str(card.get("source") or card.get("what", "")),
+                }
+            )
+    return rows
+
+
+def _list_searchers() -> list[dict[str, str]]:
+    from nasbench_mo.search import SEARCHERS
+
+    return [
+        {"searcher": name, "about": (SEARCHERS.get(name).__doc__ or "").strip().partition("\n")[0]}
+        for name in SEARCHERS
+    ]
+
+
+def _list_boards() -> list[dict[str, str]]:
+    return [{"board": name} for name in artifacts.available("leaderboards")]
+
+
+def _list_sources() -> list[dict[str, str]]:
+    from nasbench_mo.sources import SOURCES
+    from nasbench_mo.sources.fetch import FETCHABLE
+
+    rows = [{"source": name, "use": f"nasbench-mo import {name} PATH"} for name in SOURCES]
+    rows += [{"source": entry.id, "use": f"nasbench-mo fetch {entry.id}"} for entry in FETCHABLE.values()]
+    return rows
+
+
+_LISTS: dict[str, Callable[[], list[dict[str, str]]]] = {
+    "spaces": _list_spaces,
+    "problems": _list_problems,
+    "predictors": _list_predictors,
+    "tables": _list_tables,
+    "searchers": _list_searchers,
+    "boards": _list_boards,
+    "sources": _list_sources,
+}
+
+
+# ---------------------------------------------------------------------- show
+
+
+def print_one(identifier: str, *, as_json: bool) -> None:
+    """Print what an id stands for.
+
+    Raises
+    ------
+    UnknownNameError
+        Nothing has this id.
+    """
+    for find in (_show_problem, _show_artifact, _show_space, _show_searcher):
+        found = find(identifier)
+        if found is not None:
+            if as_json:
+                print_json(found)
+            else:
+                print(found["text"] if "text" in found else _facts_text(found))
+            return
+    known = [
+        r[next(iter(r))] for kind in ("problems", "spaces", "searchers", "predictors", "tables") for r in _LISTS[kind]()
+    ]
+    raise UnknownNameError(f"nothing is called {identifier!r}.{did_you_mean(identifier, known)} See 'nasbench-mo list'")
+
+
+def _facts_text(facts: dict[str, Any], *, indent: int = 0) -> str:
+    lines = []
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            lines += [f"{' ' * indent}{key}:", _facts_text(value, indent=indent + 2)]
+        else:
+            lines.append(f"{' ' * indent}{key}: {value}")
+    return "\n".join(lines)
+
+
+def _show_problem(identifier: str) -> dict[str, Any] | None:
+    from nasbench_mo.benchmark import problem_names, problem_spec, published_manifest
+
+    if identifier not in problem_names():
+        return None
+    spec = problem_spec(identifier)
+    published = published_manifest(identifier)
+    facts: dict[str, Any] = {
+        "problem": spec.id,
+        "about": spec.description,
+        "space": spec.space,
+        "objectives (minimised)": {t.objective.column: t.objective.describe() for t in spec.terms},
+        "ready": f"no: import {', '.join(spec.missing())} first" if spec.missing() else "yes",
+    }
+    if published is not None:
+        facts["manifest"] = dataclasses.asdict(published)
+    return facts
+
+
+def _show_artifact(identifier: str) -> dict[str, Any] | None:
+    kinds: tuple[artifacts.Kind, ...] = ("predictors", "hw_tables", "tables", "leaderboards")
+    for kind in kinds:
+        folder = artifacts.find(kind, identifier)
+        if folder is not None:
+            return {**artifacts.read_card(folder), "text": (folder / "card.md").read_text(encoding="utf-8").rstrip()}
+    return None
+
+
+def _show_space(identifier: str) -> dict[str, Any] | None:
+    from nasbench_mo.space import SPACES, space
+
+    if identifier not in SPACES:
+        return None
+    found = space(identifier)
+    return {
+        "space": found.name,
+        "about": " ".join((type(found).__doc__ or "").split()),
+        "architectures": found.size,
+        "encoding_version": found.encoding_version,
+        "variables": {v.name: " ".join(v.values) for v in found.variables},
+    }
+
+
+def _show_searcher(identifier: str) -> dict[str, Any] | None:
+    import inspect
+
+    from nasbench_mo.search import SEARCHERS
+
+    if identifier not in SEARCHERS:
+        return None
+    made_by = SEARCHERS.get(identifier)
+    return {"searcher": identifier, "text": inspect.cleandoc(made_by.__doc__ or "")}
+
+
+# ---------------------------------------------------------------------- query and predict
+
+
+def print_query(source: str, archs: list[str], *, as_json: bool) -> None:
+    """Print the values of architectures from a problem or straight from a table."""
+    from nasbench_mo.benchmark import problem_names
+
+    rows = _query_problem(source, archs) if source in problem_names() else _query_table(source, archs)
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        print(row["arch"] + ("   (degenerate: no input-output path)" if row.get("degenerate") else ""))
+        for group in ("objectives", "published"):
+            if row.get(group):
+                print(f"  {_GROUPS[group]}")
+            for column, cell in row.get(group, {}).items():
+                print(f"    {column:42} {_number(cell['value']):>12}  {cell['meaning']}")
+
+
+_GROUPS = {"objectives": "objectives, minimised:", "published": "published values:"}
+
+
+def _number(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.6g}"
+
+
+def _cell(value: float, objective: Objective) -> dict[str, Any]:
+    known = value == value  # NaN marks a missing value
+    return {"value": float(value) if known else None, **objective.to_dict(), "meaning": objective.describe()}
+
+
+def _query_problem(identifier: str, archs: list[str]) -> list[dict[str, Any]]:
+    from nasbench_mo.benchmark import TableValues, problem
+
+    opened = problem(identifier)
+    X = opened.space.encode(archs)
+    F = opened.evaluate(X)
+    degenerate = opened.space.degenerate(X)
+    rows = []
+    for i, arch in enumerate(archs):
+        row: dict[str, Any] = {
+            "problem": opened.id,
+            "arch": arch,
+            "degenerate": bool(degenerate[i]),
+            "objectives": {o.column: _cell(F[i, j], o) for j, o in enumerate(opened.objectives)},
+            "published": {},
+        }
+        for term in opened.terms:
+            if isinstance(term.values, TableValues):
+                columns = [term.values.column, *term.values.seed_columns]
+                columns += [term.values.test_column] if term.values.test_column else []
+                row["published"] |= _table_cells(term.values.table, arch, columns=columns)
+        rows.append(row)
+    return rows
+
+
+def _query_table(identifier: str, archs: list[str]) -> list[dict[str, Any]]:
+    from nasbench_mo.sources import load_table
+
+    try:
+        table = load_table(identifier)
+    except UnknownNameError as error:
+        from nasbench_mo.benchmark import problem_names
+
+        hint = did_you_mean(identifier, problem_names())
+        raise UnknownNameError(f"no problem or table is called {identifier!r}.{hint} See 'nasbench-mo list'") from error
+    return [
+        {"table": table.id, "arch": a, "published": _table_cells(identifier, a, columns=list(table.columns))}
+        for a in archs
+    ]
+
+
+def _table_cells(identifier: str, arch: str, *, columns: Sequence[str]) -> dict[str, Any]:
+    from nasbench_mo.sources import load_table
+
+    table = load_table(identifier)
+    values = table.matrix(columns)[table.row(arch)]
+    return {c: _cell(values[j], table.objectives[c]) for j, c in enumerate(columns)}
+
+
+def print_prediction(identifier: str, archs: list[str], *, as_json: bool) -> None:
+    """Print predictions with their standard deviations."""
+    from nasbench_mo.predictor import load_predictor
+
+    model = load_predictor(identifier)
+    value, deviation = model.predict(archs, return_std=True)
+    if as_json:
+        print_json(
+            [
+                {"arch": a, "value": float(v), "std": float(d), "objective": model.objective.to_dict()}
+                for a, v, d in zip(archs, value, deviation, strict=True)
+            ]
+        )
+        return
+    print(f"{model.objective.column}: {model.objective.describe()}")
+    for arch, v, d in zip(archs, value, deviation, strict=True):
+        print(f"  {v:10.4g} +- {d:.2g}  {arch}")
+
+
+def relative(path: Path) -> str:
+    """A path as the user would write it: relative where it lies below the current folder."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,206 @@
+"""The search command and the demo: progress, the front in the terminal, the share of HV*, the page."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_mo.benchmark import Problem, problem
+from nasbench_mo.cli.page import Axis, FrontPage, write_page
+from nasbench_mo.cli.plot import draw_front, sparkline
+from nasbench_mo.cli.reading import columns_text, print_json, relative
+from nasbench_mo.errors import RunError
+from nasbench_mo.experiment import Progress, Run, run
+from nasbench_mo.search import searcher as make_searcher
+
+_SHOWN_ROWS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """What the search command was asked for."""
+
+    problem: str
+    searcher: str
+    budget: int
+    seed: int
+    noise_seed: int | None
+    options: Mapping[str, float | int | str]
+    out: Path
+    html: Path | None
+    force: bool
+
+
+def search(request: SearchRequest, *, as_json: bool) -> None:
+    """Search, write the run, and print what came of it."""
+    opened = problem(request.problem)
+    made = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **request.options)
+    if request.out.is_dir():
+        raise RunError(f"{request.out} is a folder; give the name of a file")
+    if request.out.exists() and not request.force:
+        raise RunError(f"{request.out} exists; add --force to replace it, or choose another --out")
+    with _progress(request.problem, hidden=as_json) as progress:
+        finished = run(
+            opened,
+            made,
+            budget=request.budget,
+            noise_seed=request.noise_seed,
+            out=request.out,
+            overwrite=request.force,
+            progress=progress,
+        )
+    if request.html is not None:
+        write_page(front_page(finished, opened), request.html)
+    if as_json:
+        print_json(_facts(finished, opened, out=request.out))
+    else:
+        _print_run(finished, opened, request=request)
+
+
+@contextlib.contextmanager
+def _progress(title: str, *, hidden: bool) -> Iterator[Progress | None]:
+    """A bar on a terminal, nothing in a pipe."""
+    if hidden or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"searching {title}")
+        yield lambda done, budget: bar.update(task, completed=done, total=budget)
+
+
+def _shares(finished: Run, opened: Problem) -> dict[str, float]:
+    shares = {"score": finished.hypervolume_share()}
+    if opened.manifest.test is not None:
+        shares["test"] = finished.hypervolume_share(on="test")
+    return shares
+
+
+def _facts(finished: Run, opened: Problem, *, out: Path) -> dict[str, Any]:
+    front = finished.front()
+    columns = [o.column for o in opened.objectives]
+    return {
+        "problem": opened.id,
+        "searcher": finished.identity.searcher,
+        "seed": finished.identity.seed,
+        "noise_seed": finished.identity.noise_seed,
+        "evaluations": len(finished),
+        "hypervolume_share": _shares(finished, opened),
+        "front": [
+            {"arch": arch, **dict(zip(columns, values, strict=True))}
+            for arch, values in zip(front.archs, front.F.tolist(), strict=True)
+        ],
+        "run": str(out),
+    }
+
+
+def _print_run(finished: Run, opened: Problem, *, request: SearchRequest) -> None:
+    width = min(100, max(40, shutil.get_terminal_size((90, 24)).columns))
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    true_front = opened.true_front() if opened.space.enumerable else None
+    on_front = _front_mask(finished)
+    for j in range(1, opened.n_objectives):
+        print(
+            draw_front(
+                finished.F,
+                on_front=on_front,
+                true_front=true_front,
+                x_label=_label(opened, j),
+                y_label=_label(opened, 0),
+                columns=(j, 0),
+                width=width,
+                height=18,
+                colour=sys.stdout.isatty(),
+                unicode=unicode,
+            )
+        )
+        print()
+    print(_front_text(finished, opened))
+    print()
+    shares = _shares(finished, opened)
+    print(f"HV/HV* {shares['score']:.4f} of the exact front's hypervolume after {len(finished)} evaluations", end="")
+    print(f" ({finished.environment['ended']})" if finished.environment["ended"] != "budget" else "")
+    if opened.noisy:
+        print("       front chosen on one training seed, scored on the mean over seeds")
+    if "test" in shares:
+        print(f"       {shares['test']:.4f} of the test front's hypervolume, for the same architectures")
+    print(f"       anytime {sparkline(finished.hypervolume_curve(), width=min(60, width - 20), unicode=unicode)}")
+    written = [request.out] + ([request.html] if request.html else [])
+    print("wrote " + " and ".join(relative(path) for path in written))
+
+
+def _label(opened: Problem, j: int) -> str:
+    objective = opened.objectives[j]
+    return f"{objective.name.replace('_', ' ')} [{objective.unit}, {objective.kind}]"
+
+
+def _front_text(finished: Run, opened: Problem) -> str:
+    front = finished.front()
+    if not len(front):
+        return "no non-degenerate architecture was evaluated"
+    _, distinct = np.unique(front.F, axis=0, return_index=True)
+    shown = np.sort(distinct)
+    if len(shown) > _SHOWN_ROWS:
+        shown = shown[np.linspace(0, len(shown) - 1, _SHOWN_ROWS).round().astype(int)]
+    rows = [
+        {
+            **{o.column: f"{front.F[i, j]:.5g}" for j, o in enumerate(opened.objectives)},
+            "architecture": front.archs[i],
+        }
+        for i in shown
+    ]
+    n_distinct = len(distinct)
+    head = f"front: {len(front)} architectures, {n_distinct} distinct points"
+    return head + (f", {len(rows)} shown\n" if len(rows) < n_distinct else "\n") + columns_text(rows)
+
+
+def _front_mask(finished: Run) -> NDArray[np.bool_]:
+    mask = np.zeros(len(finished), dtype=bool)
+    mask[finished.front().evaluation] = True
+    return mask
+
+
+def front_page(finished: Run, opened: Problem) -> FrontPage:
+    """The interactive page of a run."""
+    identity = finished.identity
+    shares = _shares(finished, opened)
+    versions = ", ".join(f"{k} {v}" for k, v in finished.environment["versions"].items())
+    facts = {
+        "problem": identity.problem,
+        "searcher": identity.searcher,
+        "settings": ", ".join(f"{k}={v}" for k, v in identity.searcher_options.items()) or "none",
+        "seed": str(identity.seed),
+        "noise seed": str(identity.noise_seed),
+        "evaluations": f"{len(finished)} distinct architectures",
+        "share of HV*": ", ".join(f"{k} {v:.4f}" for k, v in shares.items()),
+        "data": identity.data_hash,
+        "versions": versions,
+        "machine": str(finished.environment["machine"]["cpu"]),
+        "started": str(finished.environment["started_utc"]),
+        **{f"objective {o.column}": o.describe() for o in opened.objectives},
+    }
+    return FrontPage(
+        title=f"{identity.searcher} on {identity.problem}",
+        subtitle=opened.description,
+        axes=tuple(
+            Axis(label=o.name.replace("_", " "), column=o.column, unit=o.unit, kind=o.kind) for o in opened.objectives
+        ),
+        architectures=tuple(finished.archs),
+        F=finished.F,
+        on_front=_front_mask(finished),
+        true_front=opened.true_front() if opened.space.enumerable else None,
+        hypervolume_share=finished.hypervolume_curve(),
+        facts=tuple(facts.items()),
+    )

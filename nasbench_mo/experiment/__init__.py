@@ -1,0 +1,6 @@
+"""Runs: a problem and a searcher joined, recorded so that the number can be made again."""
+
+from nasbench_mo.experiment.running import Progress, environment, run, run_many
+from nasbench_mo.experiment.trajectory import Front, Identity, Run
+
+__all__ = ["Front", "Identity", "Progress", "Run", "environment", "run", "run_many"]

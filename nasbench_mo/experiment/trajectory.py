@@ -1,0 +1,204 @@
+"""A run: problem x searcher x seed, and the trajectory of evaluations that came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_mo.benchmark import Problem, problem
+from nasbench_mo.benchmark.search_problem import View
+from nasbench_mo.errors import RunError
+from nasbench_mo.objective import Objective
+from nasbench_mo.pareto import hypervolume, nondominated
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Everything that identifies the numbers of a run.
+
+    ``noise_seed`` chose the training seeds that were seen, apart from ``seed``, which is the searcher's.
+    """
+
+    problem: str
+    data_hash: str
+    space: str
+    objectives: tuple[Objective, ...]
+    searcher: str
+    searcher_options: Mapping[str, float | int | str]
+    seed: int
+    noise_seed: int
+    budget_evaluations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """Nondominated, non-degenerate evaluations of a run, best first objective first.
+
+    Parameters
+    ----------
+    evaluation
+        (k,) index of each in the run.
+    archs, X, F
+        Published strings, encodings (k, d) and observed values (k, m).
+    """
+
+    evaluation: NDArray[np.intp]
+    archs: tuple[str, ...]
+    X: NDArray[Any]
+    F: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.archs)
+
+
+@final
+class Run:
+    """What a search evaluated, in order.
+
+    Parameters
+    ----------
+    identity
+        What was run.
+    X, F
+        Encodings (n, d) and the values the searcher saw (n, m), minimised.
+    archs
+        n published strings.
+    degenerate
+        (n,) whether an architecture's output does not depend on its input; such rows are never on a front.
+    wall_s, simulated_s
+        (n,) seconds from the start until a value was known: of this machine, and of the published trainings one
+        after the other (NaN where unknown).
+    environment
+        Versions, machine, times, and how the run ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        X: NDArray[Any],
+        F: NDArray[np.float64],
+        archs: list[str],
+        degenerate: NDArray[np.bool_],
+        wall_s: NDArray[np.float64],
+        simulated_s: NDArray[np.float64],
+        environment: Mapping[str, Any],
+        source: Problem | None = None,
+    ) -> None:
+        self.identity = identity
+        self.X = X
+        self.F = F
+        self.archs = archs
+        self.degenerate = degenerate
+        self.wall_s = wall_s
+        self.simulated_s = simulated_s
+        self.environment = environment
+        self._problem = source
+
+    def __len__(self) -> int:
+        return len(self.archs)
+
+    def __repr__(self) -> str:
+        i = self.identity
+        return f"Run({i.problem!r}, {i.searcher!r}, seed={i.seed}, {len(self)} of {i.budget_evaluations} evaluations)"
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The problem that was searched.
+
+        Raises
+        ------
+        RunError
+            The data at hand are not those of the run.
+        """
+        found = self._problem or problem(self.identity.problem.partition("+local.")[0])
+        if found.data_hash != self.identity.data_hash:
+            raise RunError(
+                f"the run was made on data {self.identity.data_hash[:12]} of {self.identity.problem!r}; "
+                f"the data at hand are {found.data_hash[:12]}. Import the same files to score it"
+            )
+        return found
+
+    def front(self) -> Front:
+        """The front as the searcher saw it: what it would hand over."""
+        usable = np.flatnonzero(~self.degenerate)
+        index = usable[nondominated(self.F[usable], keep_duplicates=True)] if usable.size else usable
+        index = index[np.lexsort(self.F[index].T[::-1])]
+        return Front(evaluation=index, archs=tuple(self.archs[i] for i in index), X=self.X[index], F=self.F[index])
+
+    def hypervolume(self, *, on: View = "score") -> float:
+        """Hypervolume of :meth:`front`, valued on the mean over training seeds or on the test split.
+
+        Scaled by the problem's manifest; the searcher's own noisy values choose the front but do not score it.
+        """
+        chosen = self.front()
+        return self.problem.hypervolume(self.problem.evaluate(chosen.X, on=on), on=on) if len(chosen) else 0.0
+
+    def hypervolume_share(self, *, on: View = "score") -> float:
+        """:meth:`hypervolume` as a share of the exact front's: HV / HV*."""
+        chosen = self.front()
+        return self.problem.hypervolume_share(self.problem.evaluate(chosen.X, on=on), on=on) if len(chosen) else 0.0
+
+    def hypervolume_curve(self, *, on: View = "score") -> NDArray[np.float64]:
+        """HV / HV* after each evaluation, (n,): the front observed so far, valued as :meth:`hypervolume` does.
+
+        It may fall where noise makes the searcher prefer a worse architecture.
+
+        Notes
+        -----
+        The front is recomputed at evaluations that enter it: O(changes * front size).
+        """
+        scaled = self.problem.normalize(self.problem.evaluate(self.X, on=on), on=on) if len(self) else self.F
+        reference = np.asarray(self.problem.manifest.reference_point)
+        exact = self.problem.manifest.score if on == "score" else self.problem.manifest.test
+        curve = np.zeros(len(self))
+        members: list[int] = []
+        current = 0.0
+        for i in range(len(self)):
+            if not self.degenerate[i] and self._enters(i, members):
+                members = [k for k in members if not _dominates(self.F[i], self.F[k])] + [i]
+                current = hypervolume(scaled[members], reference=reference)
+            curve[i] = current
+        return curve / exact.hypervolume if exact is not None else curve
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row an evaluation, with the columns of ``run.parquet``."""
+        from nasbench_mo.experiment.storage import to_arrow
+
+        frame: pd.DataFrame = to_arrow(self).to_pandas()
+        return frame
+
+    def save(self, path: str | Path) -> None:
+        """Write ``run.parquet``, atomically."""
+        from nasbench_mo.experiment.storage import write_run
+
+        write_run(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read ``run.parquet``.
+
+        Raises
+        ------
+        RunError
+            The file is not a run, or is damaged.
+        """
+        from nasbench_mo.experiment.storage import read_run
+
+        return read_run(Path(path), cls)
+
+    def _enters(self, i: int, members: list[int]) -> bool:
+        return not any(_dominates(self.F[k], self.F[i]) for k in members)
+
+
+def _dominates(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+    return bool((a <= b).all() and (a < b).any())

@@ -1,0 +1,57 @@
+"""Searchers behind ask/tell, one file each. This floor never imports a benchmark."""
+
+from __future__ import annotations
+
+from nasbench_mo.errors import SearcherError
+from nasbench_mo.registry import Registry
+from nasbench_mo.search.base import Searcher
+from nasbench_mo.space import SearchSpace
+
+SEARCHERS = Registry(
+    "searcher",
+    builtins={
+        "random": "nasbench_mo.search.random:RandomSearcher",
+        "nsga2": "nasbench_mo.search.nsga2:NSGA2Searcher",
+    },
+    group="nasbench_mo.searchers",
+)
+
+
+def searcher(
+    name: str, space: SearchSpace, n_objectives: int, *, seed: int = 0, **options: float | int | str
+) -> Searcher:
+    """Make a searcher by name.
+
+    Parameters
+    ----------
+    name
+        A registered name; ``nasbench-mo list searchers`` prints them.
+    space, n_objectives
+        What it searches, and how many minimised objectives it will be told.
+    seed
+        Seed of all its randomness.
+    **options
+        The searcher's own settings.
+
+    Raises
+    ------
+    UnknownNameError
+        No searcher has this name.
+    SearcherError
+        It has no such option, or refuses its value.
+
+    Examples
+    --------
+    >>> from nasbench_mo.space import space
+    >>> searcher("random", space("nb201"), 2, seed=0).ask(3).shape
+    (3, 6)
+    """
+    made_by = SEARCHERS.get(name)
+    try:
+        made: Searcher = made_by(space, n_objectives, seed=seed, **options)
+    except TypeError as error:
+        raise SearcherError(f"searcher {name!r}: {error}") from error
+    return made
+
+
+__all__ = ["SEARCHERS", "Searcher", "searcher"]

@@ -1,0 +1,115 @@
+"""A pymoo algorithm behind ask/tell, its variation made by the search space."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_mo.errors import ExhaustedError, SearcherError
+from nasbench_mo.search.base import Searcher
+from nasbench_mo.space import SearchSpace
+
+
+class PymooSearcher(Searcher):
+    """One pymoo algorithm on categorical variables. Abstract: a searcher names its algorithm.
+
+    A generation is asked for in parts of any size; pymoo advances when all of it has been told.
+    """
+
+    def __init__(self, space: SearchSpace, n_objectives: int, *, seed: int = 0) -> None:
+        super().__init__(space, n_objectives, seed=seed)
+        self._algorithm: Any = None
+        self._problem: Any = None
+        self._generation: Any = None
+        self._n_asked = 0
+        self._told: list[NDArray[np.float64]] = []
+
+    @abstractmethod
+    def _make_algorithm(self, operators: dict[str, Any]) -> Any:
+        """The pymoo algorithm, given ``sampling``, ``crossover``, ``mutation`` and ``eliminate_duplicates``."""
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        if self._generation is None:
+            self._start_generation()
+        X = self._generation.get("X")
+        if self._n_asked == len(X):
+            raise SearcherError(f"searcher {self.name!r}: tell this generation's values before asking for the next")
+        stop = len(X) if n is None else min(len(X), self._n_asked + n)
+        rows: NDArray[Any] = X[self._n_asked : stop].astype(self.space.dtype)
+        self._n_asked = stop
+        return rows
+
+    def _tell(self, X: NDArray[Any], F: NDArray[np.float64]) -> None:
+        n_told = sum(len(values) for values in self._told)
+        if self._generation is None or n_told + len(F) > self._n_asked:
+            raise SearcherError(f"searcher {self.name!r}: told {len(F)} architectures that were not asked for")
+        if not np.array_equal(self._generation.get("X")[n_told : n_told + len(F)], X):
+            raise SearcherError(f"searcher {self.name!r}: tell architectures in the order in which they were asked")
+        self._told.append(F)
+        if n_told + len(F) == len(self._generation):
+            self._finish_generation()
+
+    def _start_generation(self) -> None:
+        if self._algorithm is None:
+            self._setup()
+        self._generation = self._algorithm.ask()
+        self._n_asked = 0
+        self._told = []
+        if self._generation is None or len(self._generation) == 0:
+            raise ExhaustedError(f"searcher {self.name!r}: no offspring differs from the population")
+
+    def _finish_generation(self) -> None:
+        from pymoo.core.evaluator import Evaluator
+        from pymoo.problems.static import StaticProblem
+
+        Evaluator().eval(StaticProblem(self._problem, F=np.concatenate(self._told)), self._generation)
+        self._algorithm.tell(infills=self._generation)
+        self._generation = None
+
+    def _setup(self) -> None:
+        from pymoo.core.duplicate import DefaultDuplicateElimination
+        from pymoo.core.problem import Problem
+        from pymoo.core.termination import NoTermination
+
+        self._problem = Problem(
+            n_var=self.space.n_variables, n_obj=self.n_objectives, xl=0, xu=self.space.cardinalities - 1, vtype=int
+        )
+        operators = {**space_operators(self.space), "eliminate_duplicates": DefaultDuplicateElimination()}
+        self._algorithm = self._make_algorithm(operators)
+        self._algorithm.setup(self._problem, termination=NoTermination(), seed=self.seed)
+
+
+def space_operators(space: SearchSpace, *, p_crossover: float = 0.9, p_mutation: float = 0.9) -> dict[str, Any]:
+    """pymoo ``sampling``, ``crossover`` and ``mutation`` that draw a space's own moves.
+
+    Parameters
+    ----------
+    p_crossover, p_mutation
+        Probability that two parents are crossed, and that an offspring then changes one variable.
+    """
+    from pymoo.core.crossover import Crossover
+    from pymoo.core.mutation import Mutation
+    from pymoo.core.sampling import Sampling
+
+    class SpaceSampling(Sampling):  # type: ignore[misc, unused-ignore]
+        def _do(self, problem: Any, n_samples: int, *args: Any, random_state: Any = None, **kwargs: Any) -> Any:
+            return space.sample(n_samples, rng=random_state).astype(np.int64)
+
+    class SpaceCrossover(Crossover):  # type: ignore[misc, unused-ignore]
+        def __init__(self) -> None:
+            super().__init__(2, 1, prob=p_crossover)
+
+        def _do(self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any) -> Any:
+            return space.crossover(X[0], X[1], rng=random_state)[None, :, :]
+
+    class SpaceMutation(Mutation):  # type: ignore[misc, unused-ignore]
+        def __init__(self) -> None:
+            super().__init__(prob=p_mutation)
+
+        def _do(self, problem: Any, X: Any, *args: Any, random_state: Any = None, **kwargs: Any) -> Any:
+            return space.mutate(X, rng=random_state)
+
+    return {"sampling": SpaceSampling(), "crossover": SpaceCrossover(), "mutation": SpaceMutation()}

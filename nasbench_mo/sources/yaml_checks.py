@@ -1,0 +1,73 @@
+"""Checks of what a YAML specification holds; each failure is one SpecError that names the place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from nasbench_mo.errors import SpecError, did_you_mean
+
+Scalar = str | int | float | bool
+#: A row filter: column name to the values of which a row must have one.
+Where = Mapping[str, tuple[Scalar, ...]]
+
+
+def where_of(value: object, *, place: str) -> dict[str, tuple[Scalar, ...]]:
+    """A row filter."""
+    if not isinstance(value, Mapping):
+        raise SpecError(f"{place} must map a column to a value or a list of values, got {value!r}")
+    return {
+        str(column): tuple(scalars_of(wanted if isinstance(wanted, list) else [wanted], place=f"{place}: {column}"))
+        for column, wanted in value.items()
+    }
+
+
+def mapping_of(value: object, *, place: str, allowed: Sequence[str], required: Sequence[str]) -> dict[str, Any]:
+    """A mapping with the required keys (not null) and no key that is not allowed."""
+    if not isinstance(value, Mapping):
+        raise SpecError(f"{place}: expected a mapping with {', '.join(required or allowed)}; got {value!r}")
+    for key in value:
+        if key not in allowed:
+            raise SpecError(
+                f"{place}: unknown field {key!r}; known: {listed(allowed)}.{did_you_mean(str(key), allowed)}"
+            )
+    for key in required:
+        if value.get(key) is None:
+            raise SpecError(f"{place}: the field {key!r} is missing; it needs {', '.join(required)}")
+    return dict(value)
+
+
+def text_of(value: object, *, place: str) -> str:
+    """Text that is not blank."""
+    if not isinstance(value, str) or not value.strip():
+        raise SpecError(f"{place} must be text, got {value!r}; put it in quotes")
+    return value.strip()
+
+
+def word_of(value: object, *, place: str, allowed: tuple[str, ...]) -> Any:
+    """One of some words; typed as Any so that it may become a Literal."""
+    if value not in allowed:
+        raise SpecError(
+            f"{place} must be one of {', '.join(allowed)}; got {value!r}.{did_you_mean(str(value), allowed)}"
+        )
+    return value
+
+
+def scalars_of(value: object, *, place: str) -> list[Scalar]:
+    """A list, not empty, of text, numbers and truth values."""
+    if not isinstance(value, list) or not value:
+        raise SpecError(f"{place}: expected a list of plain values, got {value!r}")
+    for item in value:
+        if not isinstance(item, Scalar):
+            raise SpecError(f"{place}: expected a plain value, got {item!r}")
+    return value
+
+
+def is_integer(value: object) -> bool:
+    """Whether YAML gave an integer; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for an error message."""
+    return ", ".join(names) or "nothing"

@@ -1,0 +1,37 @@
+"""Search spaces: one file a space, found by name."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from nasbench_mo.registry import Registry
+from nasbench_mo.space.base import SearchSpace, Variable
+from nasbench_mo.space.categorical import CategoricalSpace
+
+SPACES = Registry(
+    "search space",
+    builtins={
+        "nb201": "nasbench_mo.space.nb201:NB201",
+        "nbmacro": "nasbench_mo.space.nbmacro:NBMacro",
+        "mnasnet": "nasbench_mo.space.mnasnet:MnasNet",
+        "fbnet": "nasbench_mo.space.fbnet:FBNet",
+        "nats-size": "nasbench_mo.space.nats_size:NATSSize",
+    },
+    group="nasbench_mo.spaces",
+)
+
+
+@cache
+def space(name: str) -> SearchSpace:
+    """Return the search space registered under a name; the same object each time.
+
+    Examples
+    --------
+    >>> space("nb201").size
+    15625
+    """
+    made: SearchSpace = SPACES.get(name)()
+    return made
+
+
+__all__ = ["SPACES", "CategoricalSpace", "SearchSpace", "Variable", "space"]

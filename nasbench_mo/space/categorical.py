@@ -1,0 +1,70 @@
+"""A search space of the user's own: a product of named categorical variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+from nasbench_mo.errors import SpecError
+from nasbench_mo.space.base import SearchSpace, Variable, concatenated
+
+#: Characters that the string form uses between names and values.
+_RESERVED = frozenset(",=")
+
+
+@final
+class CategoricalSpace(SearchSpace):
+    """Every combination of the values of some variables.
+
+    Its string form is ``name=value,name=value`` in the order given.
+
+    Parameters
+    ----------
+    name
+        What tables and runs call the space.
+    choices
+        Variable name to its values; values are compared and written as ``str(value)``.
+
+    Raises
+    ------
+    SpecError
+        No variable, an empty or repeated value, or a ``,`` or ``=`` in a name or value.
+
+    Examples
+    --------
+    >>> space = CategoricalSpace("mlp", {"depth": [1, 2, 3], "width": [32, 64], "act": ["relu", "gelu"]})
+    >>> space.decode([[0, 1, 1]])
+    ['depth=1,width=64,act=gelu']
+    >>> space.size
+    12
+    """
+
+    def __init__(self, name: str, choices: Mapping[str, Sequence[object]]) -> None:
+        if not choices:
+            raise SpecError(f"space {name!r}: expected at least one variable, got none")
+        self.name = name
+        self._variables = tuple(
+            Variable(name=str(key), values=tuple(str(v) for v in values)) for key, values in choices.items()
+        )
+        for variable in self._variables:
+            self._check_variable(variable)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The variables, in the order given."""
+        return self._variables
+
+    def _fragments(self, index: int) -> tuple[str, ...]:
+        variable = self._variables[index]
+        return concatenated(f"{',' if index else ''}{variable.name}=", variable.values, "")
+
+    def _check_variable(self, variable: Variable) -> None:
+        if not variable.values:
+            raise SpecError(f"space {self.name!r}: variable {variable.name!r} has no values")
+        if len(set(variable.values)) != len(variable.values):
+            raise SpecError(f"space {self.name!r}: variable {variable.name!r} repeats a value: {variable.values}")
+        if len(variable.values) > 32767:
+            raise SpecError(f"space {self.name!r}: variable {variable.name!r} has more than 32767 values")
+        for word in (variable.name, *variable.values):
+            if not word or _RESERVED & set(word):
+                raise SpecError(f"space {self.name!r}: {word!r} is empty or contains ',' or '='")

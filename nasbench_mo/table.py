@@ -1,0 +1,425 @@
+"""The native table: one row an architecture (or an operator), one Parquet column a quantity with its identity.
+
+The unit stands in the column name *and* in the field metadata. Columns are read when they are asked for; queries
+are vectorised over (n, d) integer encodings. A missing value is missing: asking for it raises an error that names
+the architecture and the column.
+
+A table knows its encoding (the cardinality of each variable) but not the search space's rules: whether a string is
+a valid architecture is decided by the space, before the table is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nasbench_mo.encoding import byte_keys, check_encodings, from_mixed_radix, mixed_radix
+from nasbench_mo.errors import FormatError, MissingValueError, ObjectiveError, did_you_mean
+from nasbench_mo.objective import Objective
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_VERSION = 1
+FILE_NAME = "table.parquet"
+_META = b"nasbench_mo"
+_FIELD_META = b"objective"
+#: Up to this many architectures a sparse table keeps a direct row index (4 bytes each).
+_DIRECT_INDEX_LIMIT = 1 << 22
+
+RowKind = Literal["architecture", "operator"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """Values of one quantity, one per row of a table to be written.
+
+    Parameters
+    ----------
+    objective
+        What the values are.
+    values
+        (n,) array; NaN marks a missing value.
+    """
+
+    objective: Objective
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableHeader:
+    """What a table says of itself in the Parquet schema metadata."""
+
+    id: str
+    space: str
+    rows: RowKind
+    cardinalities: tuple[int, ...]
+    dense: bool
+    n_rows: int
+
+
+@final
+class Table:
+    """A native table on disk, opened for reading. Build one with :func:`write_table`.
+
+    Examples
+    --------
+    >>> import nasbench_mo as nmo
+    >>> table = nmo.table("nb201-eyeriss-latency-modelled-v1")
+    >>> table.columns
+    ('latency_eyeriss_ms',)
+    """
+
+    def __init__(self, path: Path, header: TableHeader, objectives: dict[str, Objective]) -> None:
+        self.path = path
+        self.header = header
+        self.objectives = objectives
+        self._cache: dict[tuple[str, ...], NDArray[np.float64]] = {}
+        self._complete: dict[tuple[str, ...], bool] = {}
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open ``folder/table.parquet``; only the schema is read.
+
+        Raises
+        ------
+        FormatError
+            The file is not a native table of a version this package reads.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = folder / FILE_NAME
+        try:
+            schema = pq.read_schema(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise FormatError(f"{path} is not a readable Parquet file: {error}") from error
+        meta = json.loads((schema.metadata or {}).get(_META, b"{}"))
+        if meta.get("format") != FORMAT_VERSION:
+            raise FormatError(
+                f"{path}: expected a native table of format {FORMAT_VERSION}, got {meta.get('format')!r}; "
+                "import the original file again with this version of nasbench-mo"
+            )
+        objectives = {}
+        for field in schema:
+            if field.metadata and _FIELD_META in field.metadata:
+                objectives[field.name] = Objective.from_dict(json.loads(field.metadata[_FIELD_META]))
+        header = TableHeader(
+            id=meta["id"],
+            space=meta["space"],
+            rows=meta["rows"],
+            cardinalities=tuple(meta["cardinalities"]),
+            dense=meta["dense"],
+            n_rows=meta["n_rows"],
+        )
+        return cls(path, header, objectives)
+
+    def __repr__(self) -> str:
+        return f"Table({self.id!r}, {len(self)} rows, {len(self.columns)} columns)"
+
+    def __len__(self) -> int:
+        return self.header.n_rows
+
+    @property
+    def id(self) -> str:
+        """Identity, with its version."""
+        return self.header.id
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the value columns, in file order."""
+        return tuple(self.objectives)
+
+    def __getitem__(self, column: str | Objective) -> NDArray[np.float64]:
+        """Return one whole column, (rows,) float64, NaN where a value is missing. Read-only."""
+        values: NDArray[np.float64] = self.matrix((self.check_column(column),))[:, 0]
+        return values
+
+    def matrix(self, columns: Sequence[str | Objective]) -> NDArray[np.float64]:
+        """Return (rows, k) float64 values of some columns, NaN where missing. Read-only, kept in memory.
+
+        Raises
+        ------
+        ObjectiveError
+            The table has no such column.
+        """
+        key = tuple(self.check_column(c) for c in columns)
+        if key not in self._cache:
+            names = list(dict.fromkeys(key))
+            frame = self._read(names)
+            values = np.empty((len(self), len(key)))
+            for j, name in enumerate(key):
+                values[:, j] = frame.column(name).to_numpy()
+            values.flags.writeable = False
+            self._complete[key] = not bool(np.isnan(values).any())
+            self._cache[key] = values
+        return self._cache[key]
+
+    def query(self, archs: ArrayLike | Sequence[str], columns: Sequence[str | Objective]) -> NDArray[np.float64]:
+        """Return the values of some architectures, (n, k) float64.
+
+        Parameters
+        ----------
+        archs
+            (n, d) integer encodings, or n strings in the published form.
+        columns
+            k column names or objectives.
+
+        Raises
+        ------
+        ArchitectureError
+            An encoding is outside the space.
+        MissingValueError
+            The table has no row for an architecture, or no value in a column.
+
+        Notes
+        -----
+        One mixed-radix Horner pass and one gather: O(n (d + k)).
+        """
+        values = self.matrix(columns)
+        rows = self.rows(archs)
+        found = values[rows] if values.shape[1] == 1 else values.take(rows, axis=0)
+        if not self._complete[tuple(self.check_column(c) for c in columns)]:
+            self._refuse_missing(found, rows, columns)
+        return found
+
+    def query_one(self, arch: str | Sequence[int], columns: Sequence[str | Objective]) -> NDArray[np.float64]:
+        """Return the values of one architecture, (k,) float64, read-only: :meth:`query` without array overhead."""
+        values = self.matrix(columns)
+        row = self.row(arch)
+        found: NDArray[np.float64] = values[row]
+        if not self._complete[tuple(self.check_column(c) for c in columns)]:
+            self._refuse_missing(found[None, :], np.array([row]), columns)
+        return found
+
+    def row(self, arch: str | Sequence[int]) -> int:
+        """Row of one architecture, given as published string or as d integers."""
+        if isinstance(arch, str):
+            row = self._row_of_string.get(arch)
+            if row is None:
+                raise MissingValueError(f"table {self.id!r} has no row for the architecture {arch!r}")
+            return row
+        cardinalities = self.header.cardinalities
+        if not self.header.dense or len(arch) != len(cardinalities):
+            return int(self.rows(np.asarray([arch]))[0])
+        code = 0
+        for value, cardinality in zip(arch, cardinalities, strict=True):
+            if not 0 <= value < cardinality:
+                return int(self.rows(np.asarray([arch]))[0])
+            code = code * cardinality + value
+        return int(code)
+
+    def rows(self, archs: ArrayLike | Sequence[str]) -> NDArray[np.intp]:
+        """Rows of some architectures, (n,) integers. See :meth:`query` for the errors."""
+        if isinstance(archs, Sequence) and archs and isinstance(archs[0], str):
+            return np.array([self.row(str(a)) for a in archs], dtype=np.intp)
+        X = check_encodings(archs, cardinalities=self.header.cardinalities, owner=f"table {self.id!r}")
+        if self.header.dense:
+            return mixed_radix(X, cardinalities=self.header.cardinalities)
+        return self._sparse_rows(X)
+
+    @cached_property
+    def archs(self) -> list[str]:
+        """Published strings of the rows, in row order; operator names in an operator table."""
+        strings: list[str] = self._read(["arch"]).column("arch").to_pylist()
+        return strings
+
+    def encodings(self) -> NDArray[np.int16]:
+        """Encodings of the rows, (rows, d)."""
+        if self.header.dense:
+            return from_mixed_radix(np.arange(len(self)), cardinalities=self.header.cardinalities).astype(np.int16)
+        return self._encodings
+
+    def content_hash(self, columns: Sequence[str | Objective]) -> str:
+        """SHA-256 over the architectures and the float64 values of some columns: the data, not the file."""
+        digest = hashlib.sha256()
+        for arch in self.archs:
+            digest.update(arch.encode() + b"\n")
+        for column in columns:
+            digest.update(self.check_column(column).encode() + b"\n")
+            values = np.where(np.isnan(self[column]), np.nan, self[column])  # one bit pattern for missing
+            digest.update(values.astype("<f8").tobytes())
+        return digest.hexdigest()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """All rows and columns as a data frame indexed by the architecture string."""
+        import pandas as pd
+
+        index = pd.Index(self.archs, name="arch")
+        return pd.DataFrame(self.matrix(self.columns), columns=list(self.columns), index=index)
+
+    def _read(self, names: list[str]) -> Any:
+        import pyarrow.parquet as pq
+
+        return pq.ParquetFile(self.path, memory_map=True).read(columns=names, use_threads=False)
+
+    def check_column(self, column: str | Objective) -> str:
+        """Name of a column the table has, or an :class:`ObjectiveError` that suggests one."""
+        name = column if isinstance(column, str) else column.column
+        if name not in self.objectives:
+            raise ObjectiveError(
+                f"table {self.id!r} has {', '.join(self.columns)}; got {name!r}.{did_you_mean(name, self.columns)}"
+            )
+        return name
+
+    @cached_property
+    def _row_of_string(self) -> dict[str, int]:
+        return {arch: row for row, arch in enumerate(self.archs)}
+
+    @cached_property
+    def _encodings(self) -> NDArray[np.int16]:
+        column = self._read(["encoding"]).column("encoding").combine_chunks()
+        flat = column.flatten().to_numpy()
+        return np.asarray(flat, dtype=np.int16).reshape(len(self), len(self.header.cardinalities))
+
+    @cached_property
+    def _direct_index(self) -> NDArray[np.int32] | None:
+        """Row of every code, -1 where absent; None for spaces too large for it."""
+        size = prod(self.header.cardinalities)
+        if size > _DIRECT_INDEX_LIMIT:
+            return None
+        index = np.full(size, -1, dtype=np.int32)
+        index[mixed_radix(self._encodings, cardinalities=self.header.cardinalities)] = np.arange(len(self))
+        return index
+
+    @cached_property
+    def _sorted_keys(self) -> tuple[NDArray[np.bytes_], NDArray[np.intp]]:
+        keys = byte_keys(self._encodings)
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+
+    def _sparse_rows(self, X: NDArray[Any]) -> NDArray[np.intp]:
+        if self._direct_index is not None:
+            rows = self._direct_index[mixed_radix(X, cardinalities=self.header.cardinalities)].astype(np.intp)
+        else:
+            keys, order = self._sorted_keys
+            wanted = byte_keys(X)
+            at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+            rows = np.where(keys[at] == wanted, order[at], -1)
+        absent = np.flatnonzero(rows < 0)
+        if absent.size:
+            raise MissingValueError(
+                f"table {self.id!r} holds {len(self)} architectures of {self.header.space!r}; it has no row for "
+                f"encoding {X[absent[0]].tolist()} (row {absent[0]} of the query; {absent.size} absent in all)"
+            )
+        return rows
+
+    def _refuse_missing(self, found: NDArray[np.float64], rows: NDArray[np.intp], columns: Sequence[Any]) -> None:
+        missing = np.argwhere(np.isnan(found))
+        if missing.size:
+            i, j = missing[0]
+            raise MissingValueError(
+                f"table {self.id!r} has no {self.check_column(columns[j])} for {self.archs[rows[i]]!r} "
+                f"({len(missing)} missing values in this query)"
+            )
+
+
+def write_table(
+    folder: Path,
+    columns: Sequence[Column],
+    *,
+    id: str,
+    space: str,
+    archs: Sequence[str],
+    cardinalities: Sequence[int] = (),
+    encodings: NDArray[Any] | None = None,
+    rows: RowKind = "architecture",
+) -> Path:
+    """Write ``folder/table.parquet`` and return its path.
+
+    Parameters
+    ----------
+    folder
+        Existing folder; use :func:`nasbench_mo.artifacts.staged_folder` to make the whole artefact atomic.
+    columns
+        Quantities, each with (n,) values. Integer values stay integers; float32 stays float32.
+    archs
+        n published strings (operator names where ``rows="operator"``).
+    cardinalities, encodings
+        The space's cardinalities (d,) and the (n, d) encodings of the rows. A table that holds every architecture
+        exactly once is stored dense, in lexicographic order, and needs no encoding column.
+
+    Raises
+    ------
+    FormatError
+        Lengths disagree, a column or an architecture appears twice, or a column has no value at all.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    n = len(archs)
+    _check_columns(columns, n=n)
+    order = np.arange(n)
+    dense = False
+    if rows == "architecture":
+        if encodings is None or not cardinalities:
+            raise FormatError("a table of architectures needs encodings and cardinalities")
+        X = check_encodings(encodings, cardinalities=cardinalities, owner=f"table {id!r}")
+        if len(X) != n:
+            raise FormatError(f"table {id!r}: {n} architecture strings but {len(X)} encodings")
+        order, dense = _row_order(X, archs=archs, cardinalities=cardinalities, id=id)
+    fields = [pa.field("arch", pa.string(), nullable=False)]
+    arrays = [pa.array([archs[i] for i in order.tolist()], pa.string())]
+    if rows == "architecture" and not dense:
+        flat = pa.array(np.ascontiguousarray(X[order], dtype=np.int16).ravel())
+        arrays.append(pa.FixedSizeListArray.from_arrays(flat, X.shape[1]))
+        fields.append(pa.field("encoding", arrays[-1].type, nullable=False))
+    for column in columns:
+        values = np.asarray(column.values)[order]
+        array = pa.array(values, from_pandas=True) if values.dtype.kind == "f" else pa.array(values)
+        arrays.append(array)
+        meta = {_FIELD_META: json.dumps(column.objective.to_dict()).encode(), b"unit": column.objective.unit.encode()}
+        fields.append(pa.field(column.objective.column, array.type, metadata=meta))
+    header = {
+        "format": FORMAT_VERSION,
+        "id": id,
+        "space": space,
+        "rows": rows,
+        "cardinalities": [int(c) for c in cardinalities],
+        "dense": dense,
+        "n_rows": n,
+    }
+    schema = pa.schema(fields, metadata={_META: json.dumps(header).encode()})
+    path = folder / FILE_NAME
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, compression="zstd")
+    return path
+
+
+def _check_columns(columns: Sequence[Column], *, n: int) -> None:
+    names = [c.objective.column for c in columns]
+    if not names:
+        raise FormatError("a table needs at least one column of values")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise FormatError(f"columns appear twice: {', '.join(twice)}; give each its own name")
+    for column in columns:
+        values = np.asarray(column.values)
+        if values.shape != (n,):
+            raise FormatError(f"column {column.objective.column!r}: expected {n} values, got shape {values.shape}")
+        if values.dtype.kind not in "iuf":
+            raise FormatError(f"column {column.objective.column!r}: expected numbers, got dtype {values.dtype}")
+        if values.dtype.kind == "f" and n and bool(np.isnan(values).all()):
+            raise FormatError(f"column {column.objective.column!r}: every value is missing")
+
+
+def _row_order(
+    X: NDArray[Any], *, archs: Sequence[str], cardinalities: Sequence[int], id: str
+) -> tuple[NDArray[np.intp], bool]:
+    keys = byte_keys(X)
+    order = np.argsort(keys, kind="stable")
+    same = np.flatnonzero(keys[order][1:] == keys[order][:-1])
+    if same.size:
+        raise FormatError(
+            f"table {id!r}: architecture {archs[int(order[same[0]])]!r} appears more than once "
+            f"({same.size} repeated rows); keep one row an architecture"
+        )
+    return order, len(X) == prod(cardinalities)
