@@ -65,7 +65,8 @@ def roots(kind: Kind) -> list[Path]:
 
 def available(kind: Kind) -> list[str]:
     """Sorted ids of all artefacts of a kind, embedded and cached."""
-    return sorted({p.name for root in roots(kind) for p in root.iterdir() if (p / "card.md").is_file()})
+    folders = [p for root in roots(kind) for p in root.iterdir() if not p.name.startswith(".")]  # no unfinished ones
+    return sorted({p.name for p in folders if (p / "card.md").is_file()})
 
 
 def find(kind: Kind, identifier: str) -> Path | None:
@@ -113,11 +114,11 @@ def read_card(folder: Path) -> dict[str, Any]:
     import yaml
 
     card = folder / "card.md"
-    parts = card.read_text(encoding="utf-8").split("---\n", 2)
-    if len(parts) != 3 or parts[0].strip():
+    fenced = re.match(r"\s*^---\n(.*?)^---$", card.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    if fenced is None:
         raise ArtifactError(f"{card}: expected a YAML front matter between two '---' lines at the top")
     try:
-        front = yaml.safe_load(parts[1])
+        front = yaml.safe_load(fenced[1])
     except yaml.YAMLError as error:
         raise ArtifactError(f"{card}: the front matter is not YAML: {error}") from error
     if not isinstance(front, dict):
@@ -161,8 +162,13 @@ def staged_folder(target: Path) -> Iterator[Path]:
         if target.exists():
             old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
             target.replace(old / "old")
-            stage.replace(target)
-            shutil.rmtree(old)
+            try:
+                stage.replace(target)
+            except OSError:
+                (old / "old").replace(target)
+                raise
+            finally:
+                shutil.rmtree(old)
         else:
             stage.replace(target)
     except BaseException:

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def run_ordered(function: Callable[[Item], Result], items: Sequence[Item], *, n_processes: int = 1) -> Iterator[Result]:
-    """Yield ``function(item)`` for every item, in order.
+    """Iterate over ``function(item)`` for every item, in order.
 
     Parameters
     ----------
@@ -36,8 +36,11 @@ def run_ordered(function: Callable[[Item], Result], items: Sequence[Item], *, n_
     if n_processes < 1:
         raise SpecError(f"expected at least one process, got {n_processes}")
     if n_processes == 1 or len(items) <= 1:
-        yield from map(function, items)
-        return
+        return map(function, items)
+    return _in_processes(function, items, n_processes=min(n_processes, len(items)))
+
+
+def _in_processes(function: Callable[[Item], Result], items: Sequence[Item], *, n_processes: int) -> Iterator[Result]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=min(n_processes, len(items)), mp_context=context) as pool:
+    with ProcessPoolExecutor(max_workers=n_processes, mp_context=context) as pool:
         yield from pool.map(function, items)

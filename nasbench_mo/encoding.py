@@ -32,8 +32,11 @@ def check_encodings(archs: ArrayLike, *, cardinalities: Sequence[int], owner: st
     ArchitectureError
         The shape or type is wrong, or a value is out of range; the first offender is named.
     """
-    X = np.asarray(archs)
     d = len(cardinalities)
+    try:
+        X = np.asarray(archs)
+    except ValueError as error:  # rows of unequal length
+        raise ArchitectureError(f"{owner}: expected encodings of shape (n, {d}): {error}") from None
     if X.ndim != 2 or X.shape[1] != d:
         raise ArchitectureError(f"{owner}: expected encodings of shape (n, {d}), got shape {X.shape}")
     if X.dtype.kind not in "iu":

@@ -93,7 +93,7 @@ class Objective:
     note: str | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise SpecError(
                 f"objective name {self.name!r}: expected lower-case letters, digits and '_' "
                 "(the unit is a field of its own)"
@@ -109,6 +109,13 @@ class Objective:
             value = getattr(self, field)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise SpecError(f"objective {self.name!r}: {field} must be a positive integer, got {value!r}")
+
+        if (
+            self.seed is not None
+            and self.seed != "mean"
+            and (isinstance(self.seed, bool) or not isinstance(self.seed, int))
+        ):
+            raise SpecError(f"objective {self.name!r}: seed must be an integer or 'mean', got {self.seed!r}")
 
     @property
     def column(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Final, final
 
-from nasbench_mo.errors import UnknownNameError, did_you_mean
+from nasbench_mo.errors import MissingDependencyError, UnknownNameError, did_you_mean
 
 _log = logging.getLogger(__name__)
 
@@ -50,15 +50,24 @@ class Registry:
         ------
         UnknownNameError
             Nothing has this name; the message lists the closest ones.
+        MissingDependencyError
+            A plug-in announces the name but cannot be imported.
         """
-        target = self._builtins.get(name) or self._found_plugins().get(name)
+        if name in self._builtins:
+            return _load(self._builtins[name])
+        target = self._found_plugins().get(name)
         if target is None:
             names = self.names()
             raise UnknownNameError(
                 f"no {self.kind} is called {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)}"
             )
-        module, _, attribute = target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        try:
+            return _load(target)
+        except (ImportError, AttributeError) as error:
+            raise MissingDependencyError(
+                f"the plug-in that announces the {self.kind} {name!r} as {target!r} cannot be imported ({error}); "
+                "repair or uninstall it"
+            ) from error
 
     def _found_plugins(self) -> dict[str, str]:
         if self._plugins is None:
@@ -67,5 +76,10 @@ class Registry:
                 if ":" not in point.value:
                     _log.warning("plug-in %r of group %s is not 'module:attribute'; ignored", point.name, self.group)
                     continue
-                self._plugins[point.name] = point.value
+                self._plugins[point.name] = f"{point.module}:{point.attr}"
         return self._plugins
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nasbench_mo.encoding import byte_keys, check_encodings, from_mixed_radix, mixed_radix
-from nasbench_mo.errors import FormatError, MissingValueError, ObjectiveError, did_you_mean
+from nasbench_mo.errors import (
+    ArchitectureError,
+    FormatError,
+    MissingValueError,
+    ObjectiveError,
+    SpecError,
+    did_you_mean,
+)
 from nasbench_mo.objective import Objective
 
 if TYPE_CHECKING:
@@ -103,24 +111,27 @@ class Table:
             schema = pq.read_schema(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise FormatError(f"{path} is not a readable Parquet file: {error}") from error
-        meta = json.loads((schema.metadata or {}).get(_META, b"{}"))
-        if meta.get("format") != FORMAT_VERSION:
-            raise FormatError(
-                f"{path}: expected a native table of format {FORMAT_VERSION}, got {meta.get('format')!r}; "
-                "import the original file again with this version of nasbench-mo"
+        try:
+            meta = json.loads((schema.metadata or {}).get(_META, b"{}"))
+            if meta.get("format") != FORMAT_VERSION:
+                raise FormatError(
+                    f"{path}: expected a native table of format {FORMAT_VERSION}, got {meta.get('format')!r}; "
+                    "import the original file again with this version of nasbench-mo"
+                )
+            objectives = {}
+            for field in schema:
+                if field.metadata and _FIELD_META in field.metadata:
+                    objectives[field.name] = Objective.from_dict(json.loads(field.metadata[_FIELD_META]))
+            header = TableHeader(
+                id=meta["id"],
+                space=meta["space"],
+                rows=meta["rows"],
+                cardinalities=tuple(meta["cardinalities"]),
+                dense=meta["dense"],
+                n_rows=meta["n_rows"],
             )
-        objectives = {}
-        for field in schema:
-            if field.metadata and _FIELD_META in field.metadata:
-                objectives[field.name] = Objective.from_dict(json.loads(field.metadata[_FIELD_META]))
-        header = TableHeader(
-            id=meta["id"],
-            space=meta["space"],
-            rows=meta["rows"],
-            cardinalities=tuple(meta["cardinalities"]),
-            dense=meta["dense"],
-            n_rows=meta["n_rows"],
-        )
+        except (AttributeError, KeyError, TypeError, json.JSONDecodeError, SpecError) as error:
+            raise FormatError(f"{path}: the header of this native table is damaged: {error!r}") from error
         return cls(path, header, objectives)
 
     def __repr__(self) -> str:
@@ -204,24 +215,30 @@ class Table:
     def row(self, arch: str | Sequence[int]) -> int:
         """Row of one architecture, given as published string or as d integers."""
         if isinstance(arch, str):
-            row = self._row_of_string.get(arch)
-            if row is None:
-                raise MissingValueError(f"table {self.id!r} has no row for the architecture {arch!r}")
-            return row
+            return self._row_named(arch)
         cardinalities = self.header.cardinalities
         if not self.header.dense or len(arch) != len(cardinalities):
             return int(self.rows(np.asarray([arch]))[0])
+        try:
+            values = [operator.index(value) for value in arch]  # NumPy's narrow integers would overflow
+        except TypeError as error:
+            raise ArchitectureError(f"table {self.id!r}: expected integers; {error}") from None
         code = 0
-        for value, cardinality in zip(arch, cardinalities, strict=True):
+        for value, cardinality in zip(values, cardinalities, strict=True):
             if not 0 <= value < cardinality:
-                return int(self.rows(np.asarray([arch]))[0])
+                return int(self.rows(np.asarray([values]))[0])
             code = code * cardinality + value
-        return int(code)
+        return code
 
     def rows(self, archs: ArrayLike | Sequence[str]) -> NDArray[np.intp]:
         """Rows of some architectures, (n,) integers. See :meth:`query` for the errors."""
-        if isinstance(archs, Sequence) and archs and isinstance(archs[0], str):
-            return np.array([self.row(str(a)) for a in archs], dtype=np.intp)
+        if isinstance(archs, Sequence) and (not archs or isinstance(archs[0], str)):
+            return np.array([self._row_named(a) for a in archs], dtype=np.intp)
+        if hasattr(archs, "dtype"):  # an array, or a series of a data frame
+            array = np.asarray(archs)
+            if array.dtype.kind in "UTO" and array.ndim == 1:
+                return self.rows(array.tolist())
+        self._refuse_operators()
         X = check_encodings(archs, cardinalities=self.header.cardinalities, owner=f"table {self.id!r}")
         if self.header.dense:
             return mixed_radix(X, cardinalities=self.header.cardinalities)
@@ -234,7 +251,8 @@ class Table:
         return strings
 
     def encodings(self) -> NDArray[np.int16]:
-        """Encodings of the rows, (rows, d)."""
+        """Encodings of the rows, (rows, d). Not for a table of operators, which have none."""
+        self._refuse_operators()
         if self.header.dense:
             return from_mixed_radix(np.arange(len(self)), cardinalities=self.header.cardinalities).astype(np.int16)
         return self._encodings
@@ -255,12 +273,20 @@ class Table:
         import pandas as pd
 
         index = pd.Index(self.archs, name="arch")
-        return pd.DataFrame(self.matrix(self.columns), columns=list(self.columns), index=index)
+        return pd.DataFrame(self.matrix(self.columns), columns=list(self.columns), index=index, copy=True)
 
     def _read(self, names: list[str]) -> Any:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return pq.ParquetFile(self.path, memory_map=True).read(columns=names, use_threads=False)
+        try:
+            return pq.ParquetFile(self.path, memory_map=True).read(columns=names, use_threads=False)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise FormatError(f"{self.path} is damaged: {error}") from error
+
+    def _refuse_operators(self) -> None:
+        if self.header.rows != "architecture":
+            raise ArchitectureError(f"table {self.id!r} holds operators, not architectures; ask for them by name")
 
     def check_column(self, column: str | Objective) -> str:
         """Name of a column the table has, or an :class:`ObjectiveError` that suggests one."""
@@ -270,6 +296,12 @@ class Table:
                 f"table {self.id!r} has {', '.join(self.columns)}; got {name!r}.{did_you_mean(name, self.columns)}"
             )
         return name
+
+    def _row_named(self, arch: object) -> int:
+        row = self._row_of_string.get(arch) if isinstance(arch, str) else None
+        if row is None:
+            raise MissingValueError(f"table {self.id!r} has no row for the architecture {arch!r}")
+        return row
 
     @cached_property
     def _row_of_string(self) -> dict[str, int]:
@@ -351,18 +383,25 @@ def write_table(
     Raises
     ------
     FormatError
-        Lengths disagree, a column or an architecture appears twice, or a column has no value at all.
+        There is no row, lengths disagree, a column, an operator or an architecture appears twice, or a column has no
+        value at all.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     n = len(archs)
+    if n == 0:
+        raise FormatError(f"table {id!r} has no rows")
     _check_columns(columns, n=n)
+    if rows == "operator" and len(set(archs)) != n:
+        raise FormatError(f"table {id!r}: an operator appears twice among {', '.join(archs)}")
     order = np.arange(n)
     dense = False
     if rows == "architecture":
-        if encodings is None or not cardinalities:
-            raise FormatError("a table of architectures needs encodings and cardinalities")
+        if encodings is None or len(cardinalities) == 0:
+            raise FormatError(f"table {id!r}: a table of architectures needs encodings and cardinalities")
+        if max(cardinalities) > 1 << 15:
+            raise FormatError(f"table {id!r}: a variable has {max(cardinalities)} values, more than 32768")
         X = check_encodings(encodings, cardinalities=cardinalities, owner=f"table {id!r}")
         if len(X) != n:
             raise FormatError(f"table {id!r}: {n} architecture strings but {len(X)} encodings")
@@ -407,7 +446,7 @@ def _check_columns(columns: Sequence[Column], *, n: int) -> None:
             raise FormatError(f"column {column.objective.column!r}: expected {n} values, got shape {values.shape}")
         if values.dtype.kind not in "iuf":
             raise FormatError(f"column {column.objective.column!r}: expected numbers, got dtype {values.dtype}")
-        if values.dtype.kind == "f" and n and bool(np.isnan(values).all()):
+        if values.dtype.kind == "f" and bool(np.isnan(values).all()):
             raise FormatError(f"column {column.objective.column!r}: every value is missing")
 
 

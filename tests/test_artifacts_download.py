@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -126,12 +127,12 @@ def test_it_says_nothing_on_the_terminal(site: Site) -> None:
     assert len(site.requests) == 1
 
 
-def test_the_logger_of_pooch_is_left_as_it_was(site: Site) -> None:
+def test_the_logger_of_pooch_is_left_as_it_was(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     import pooch
 
-    before = pooch.get_logger().level
+    monkeypatch.setattr(pooch.get_logger(), "level", logging.ERROR)
     download(site.url, file_name="data.bin")
-    assert pooch.get_logger().level == before
+    assert pooch.get_logger().level == logging.ERROR
 
 
 def test_a_name_may_have_folders_but_not_leave(site: Site, folder: Path) -> None:

@@ -52,9 +52,11 @@ plain = st.recursive(
     | st.binary(max_size=5).map(bytearray)
     | st.frozensets(st.integers(), max_size=3)
     | st.sets(st.text(max_size=3), max_size=3),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.tuples(inner, inner)
-    | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 
@@ -82,8 +84,9 @@ def test_plain_data_survives_every_protocol(content: Any, protocol: int) -> None
 def test_numpy_arrays_survive_every_protocol(array: np.ndarray, protocol: int, fortran: bool) -> None:
     if fortran:
         array = np.asfortranarray(array)
-    got = loads(pickle.dumps({"values": array}, protocol=protocol), name="a file")["values"]
-    assert got.dtype == array.dtype
+    stream = pickle.dumps({"values": array}, protocol=protocol)
+    got = loads(stream, name="a file")["values"]
+    assert got.dtype == pickle.loads(stream)["values"].dtype  # NumPy's own loader turns some into native byte order
     assert got.shape == array.shape
     np.testing.assert_array_equal(got, array)
 
@@ -159,7 +162,9 @@ def test_other_names_are_refused(module: str, name: str) -> None:
     assert f"asks for '{module}.{name}'" in str(refused.value)
     assert "nothing was executed" in str(refused.value)
     with pytest.raises(FormatError):  # protocol 4 names its globals on the stack
-        loads(b"\x80\x04" + b"".join(b"\x8c" + bytes([len(w)]) + w.encode() for w in (module, name)) + b"\x93.", name="f")
+        loads(
+            b"\x80\x04" + b"".join(b"\x8c" + bytes([len(w)]) + w.encode() for w in (module, name)) + b"\x93.", name="f"
+        )
 
 
 @pytest.mark.parametrize(

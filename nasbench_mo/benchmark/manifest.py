@@ -94,7 +94,7 @@ class Manifest:
             for name in ("score", "test"):
                 fields[name] = fields[name] and FrontFacts(**_tuples(fields[name]))
             return cls(**_tuples(fields))
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ManifestError(f"not a manifest: {error}") from error
 
 
@@ -112,12 +112,11 @@ def compute_manifest(problem: Problem) -> Manifest:
     degenerate = problem.space.degenerate(X)
     reference = tuple(REFERENCE for _ in problem.objectives)
     X_live = X[~degenerate]
-    has_test = all(t.values.test(X_live[:1]) is not None for t in problem.terms)
     return Manifest(
         problem=problem.id,
         objectives=tuple(o.column for o in problem.objectives),
         score=_facts(problem, X_live, view="score", reference=reference),
-        test=_facts(problem, X_live, view="test", reference=reference) if has_test else None,
+        test=_facts(problem, X_live, view="test", reference=reference) if problem.has_test else None,
         reference_point=reference,
         n_architectures=len(X),
         n_degenerate=int(degenerate.sum()),

@@ -43,7 +43,8 @@ class Term:
 class Evaluator:
     """Values of some architectures under one view of a problem: scored, tested, or observed with noise.
 
-    Enumerable spaces are evaluated once as a whole; a query is then one mixed-radix code and one gather.
+    Enumerable spaces are evaluated once as a whole; a query is then one mixed-radix code and one gather. Values of a
+    user's function are computed when they are asked for, each time.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class Evaluator:
         objectives: Sequence[Objective],
         *,
         compute: Callable[[NDArray[Any]], NDArray[np.float64]],
+        tabulated: bool = True,
     ) -> None:
         self.space = search_space
+        self._tabulated = tabulated and search_space.enumerable
         self.objectives = tuple(objectives)
         self._compute = compute
         self._cardinalities: tuple[int, ...] = tuple(search_space.cardinalities.tolist())
@@ -78,18 +81,18 @@ class Evaluator:
             X = check_encodings(archs, cardinalities=self._cardinalities, owner=self._owner)
         else:
             X = self.space.as_encodings(archs)
-        if not self.space.enumerable:
+        if not self._tabulated:
             return self._checked(self._compute(X), X)
         F: NDArray[np.float64] = self._all.take(mixed_radix(X, cardinalities=self._cardinalities), axis=0)
         return F if self._complete else self._checked(F, X)
 
     def evaluate_one(self, arch: str | Sequence[int]) -> NDArray[np.float64]:
         """Minimised objective values of one architecture, (m,), read-only: without the cost of an array of one."""
-        if not self.space.enumerable or not self._complete:
+        if isinstance(arch, np.ndarray) or not self._tabulated or not self._complete:
             found: NDArray[np.float64] = self.evaluate([arch] if isinstance(arch, str) else np.asarray([arch]))[0]
+            found.flags.writeable = False
             return found
-        code = self.space.code(arch)
-        row: NDArray[np.float64] = self._all[code]
+        row: NDArray[np.float64] = self._all[self.space.code(arch)]
         return row
 
     @cached_property
@@ -136,7 +139,9 @@ class Problem:
     Raises
     ------
     ObjectiveError
-        An objective is maximised, or reads a test split: a search may not see it.
+        An objective is maximised, labels values of another unit, or reads a test split: a search may not see it.
+    SpecError
+        There is no objective, or two have the same column.
     """
 
     def __init__(
@@ -156,10 +161,15 @@ class Problem:
         self._manifest = manifest
         self._simulated_seconds = simulated_seconds
         self._evaluators: dict[object, Evaluator] = {}
+        self._function: Callable[[NDArray[Any]], NDArray[np.float64]] | None = None
         if not self.terms:
             raise SpecError(f"problem {id!r} has no objectives")
+        columns = [o.column for o in self.objectives]
+        if len(set(columns)) != len(columns):
+            raise SpecError(f"problem {id!r}: objectives need different names; got {', '.join(columns)}")
         for term in self.terms:
             _refuse_hidden(term, problem=id)
+            _refuse_other_unit(term, problem=id)
 
     @classmethod
     def from_function(
@@ -170,22 +180,21 @@ class Problem:
         search_space: SearchSpace,
         objectives: Sequence[Objective],
     ) -> Self:
-        """Make a problem of a function from (n, d) encodings to (n, m) minimised values.
+        """Make a problem of a function from (n, d) int64 encodings to (n, m) minimised values.
 
-        For a space that can be enumerated its manifest is computed, so hypervolume has a reference.
+        The function is called with the architectures that are asked for, once for all objectives. Asking for the
+        manifest, and so for a hypervolume, calls it once with the whole space, if that can be enumerated.
         """
 
         def column(j: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
-            return lambda X: np.asarray(function(X), dtype=np.float64)[:, j]
+            return lambda X: _called(function, X, columns=columns)[:, j]
 
+        columns = [o.column for o in objectives]
         terms = [
             Term(objective=o, values=FunctionValues(objective=o, function=column(j))) for j, o in enumerate(objectives)
         ]
         made = cls(id, search_space=search_space, terms=terms)
-        if search_space.enumerable:
-            from nasbench_mo.benchmark.manifest import compute_manifest
-
-            made._manifest = compute_manifest(made)
+        made._function = function
         return made
 
     def __repr__(self) -> str:
@@ -203,6 +212,11 @@ class Problem:
         return len(self.terms)
 
     @property
+    def has_test(self) -> bool:
+        """Whether there are values of a test split. A problem of a function has none of its own."""
+        return self._function is None and all(t.values.has_test() for t in self.terms)
+
+    @cached_property
     def noisy(self) -> bool:
         """Whether a search sees single training seeds."""
         probe = self.space.from_codes([0]) if self.space.enumerable else None
@@ -234,10 +248,10 @@ class Problem:
         """
         if view not in ("score", "test"):
             raise ObjectiveError(f"a problem is evaluated on 'score' or 'test'; got {view!r}")
-        if view not in self._evaluators:
-            compute = self._scored if view == "score" else self._tested
-            self._evaluators[view] = Evaluator(self.space, self.objectives, compute=compute)
-        return self._evaluators[view]
+        if view == "test" and not self.has_test:
+            lacking = ", ".join(t.objective.column for t in self.terms if not t.values.has_test())
+            raise ObjectiveError(f"problem {self.id!r} has no test values{lacking and f' of {lacking}'}")
+        return self._evaluator(view, compute=self._scored if view == "score" else self._tested)
 
     def observation(self, noise_seed: int) -> Evaluator:
         """What a search sees: of every architecture the values of one training run.
@@ -245,22 +259,36 @@ class Problem:
         The run is drawn among those the data have, uniformly and independently for each architecture, by
         ``noise_seed`` alone. Without single runs in the data this is the scored evaluator.
         """
+        if noise_seed < 0:
+            raise SpecError(f"problem {self.id!r}: the noise seed must not be negative, got {noise_seed}")
         if not self.noisy:
             return self.evaluator("score")
-        key = ("noise", noise_seed)
+
+        def compute(X: NDArray[Any]) -> NDArray[np.float64]:
+            return self._observed(X, noise_seed=noise_seed)
+
+        return self._evaluator(("noise", noise_seed), compute=compute)
+
+    def _evaluator(self, key: object, *, compute: Callable[[NDArray[Any]], NDArray[np.float64]]) -> Evaluator:
         if key not in self._evaluators:
-
-            def compute(X: NDArray[Any]) -> NDArray[np.float64]:
-                return self._observed(X, noise_seed=noise_seed)
-
-            self._evaluators[key] = Evaluator(self.space, self.objectives, compute=compute)
+            tabulated = all(t.values.tabulated() for t in self.terms)
+            self._evaluators[key] = Evaluator(self.space, self.objectives, compute=compute, tabulated=tabulated)
         return self._evaluators[key]
 
     def simulated_seconds(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Published training seconds of each architecture, (n,); NaN where unknown."""
         if self._simulated_seconds is None:
             return np.full(len(X), np.nan)
-        return self._simulated_seconds.score(X)
+        if not self.space.enumerable:
+            return self._simulated_seconds.score(X)
+        seconds: NDArray[np.float64] = self._all_simulated_seconds[self.space.codes(X)]
+        return seconds
+
+    @cached_property
+    def _all_simulated_seconds(self) -> NDArray[np.float64]:
+        """Of every architecture in lexicographic order, (size,)."""
+        assert self._simulated_seconds is not None  # the caller looked
+        return self._simulated_seconds.score(self.space.enumerate())
 
     @cached_property
     def data_hash(self) -> str:
@@ -281,6 +309,10 @@ class Problem:
         ManifestError
             There is none: the space cannot be enumerated and nothing was published.
         """
+        if self._manifest is None and self._function is not None and self.space.enumerable:
+            from nasbench_mo.benchmark.manifest import compute_manifest
+
+            self._manifest = compute_manifest(self)
         if self._manifest is None:
             raise ManifestError(
                 f"problem {self.id!r} has no manifest, so hypervolume has no reference; "
@@ -321,6 +353,8 @@ class Problem:
     # ------------------------------------------------------------------ columns
 
     def _scored(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        if self._function is not None:
+            return _called(self._function, X, columns=[o.column for o in self.objectives])
         return np.stack([t.values.score(X) for t in self.terms], axis=1)
 
     def _tested(self, X: NDArray[Any]) -> NDArray[np.float64]:
@@ -357,10 +391,30 @@ def _drawn(runs: NDArray[np.float64], *, draw: NDArray[np.float64]) -> NDArray[n
     return np.where(n_runs > 0, values, np.nan)
 
 
+def _called(
+    function: Callable[[NDArray[Any]], NDArray[np.float64]], X: NDArray[Any], *, columns: Sequence[str]
+) -> NDArray[np.float64]:
+    """What a user's function says, checked. It gets a copy: no integer narrower than it expects, none to modify."""
+    F = np.asarray(function(np.array(X, dtype=np.int64)), dtype=np.float64)
+    if F.shape != (len(X), len(columns)):
+        raise ObjectiveError(
+            f"the function of {', '.join(columns)} must return shape {(len(X), len(columns))}, got {F.shape}"
+        )
+    return F
+
+
+def _refuse_other_unit(term: Term, *, problem: str) -> None:
+    if term.values.origin.unit != term.objective.unit:
+        raise ObjectiveError(
+            f"problem {problem!r}: {term.objective.column} is in {term.objective.unit}, but its values "
+            f"({term.values.origin.column}) are in {term.values.origin.unit}"
+        )
+
+
 def _refuse_hidden(term: Term, *, problem: str) -> None:
     if term.objective.direction != "min":
         raise ObjectiveError(f"problem {problem!r}: {term.objective.column} must be minimised")
-    for objective in (term.objective, term.values.origin):
+    for objective in (term.objective, *term.values.seen()):
         if objective.split in HIDDEN_SPLITS:
             raise ObjectiveError(
                 f"problem {problem!r}: {objective.column} is of split {objective.split!r}; a search may not see test "

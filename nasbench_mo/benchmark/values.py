@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
+from nasbench_mo.encoding import byte_keys, check_encodings
 from nasbench_mo.errors import ObjectiveError, SpecError
 from nasbench_mo.hardware import OperatorCosts
 from nasbench_mo.objective import Objective, to_minimised
@@ -24,6 +25,7 @@ from nasbench_mo.predictor import describe_predictor, load_predictor
 from nasbench_mo.sources import load_table
 from nasbench_mo.space import space
 from nasbench_mo.space.nb201 import NB201, Skeleton
+from nasbench_mo.table import Table
 
 #: Splits that a search may never see.
 HIDDEN_SPLITS = ("test", "validtest")
@@ -52,6 +54,18 @@ class Values(ABC):
     def test(self, X: NDArray[Any]) -> NDArray[np.float64] | None:
         """Minimised test values, (n,); None where there are none. A cost is its own test value."""
         return self.score(X)
+
+    def seen(self) -> tuple[Objective, ...]:
+        """Identities of everything a search sees: none of them may be of a hidden split."""
+        return (self.origin,)
+
+    def has_test(self) -> bool:
+        """Whether :meth:`test` has values."""
+        return True
+
+    def tabulated(self) -> bool:
+        """Whether valuing a whole enumerable space at once is cheap."""
+        return True
 
     def missing(self) -> list[str]:
         """Ids of artefacts that have to be imported first."""
@@ -84,6 +98,15 @@ class TableValues(Values):
         table = load_table(self.table)
         return table.objectives[table.check_column(self.column)]
 
+    def seen(self) -> tuple[Objective, ...]:
+        """The column and those of the single seeds."""
+        table = load_table(self.table)
+        return tuple(table.objectives[table.check_column(c)] for c in (self.column, *self.seed_columns))
+
+    def has_test(self) -> bool:
+        """Whether there is a test column, or the column is a cost."""
+        return self.test_column is not None or self.origin.split is None
+
     def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Values of the column."""
         return self._read((self.column,), X)[:, 0]
@@ -96,14 +119,16 @@ class TableValues(Values):
         """Values of the test column; of the column itself where it is a cost."""
         if self.test_column is not None:
             return self._read((self.test_column,), X)[:, 0]
-        return None if self.origin.split is not None else self.score(X)
+        return self.score(X) if self.has_test() else None
 
     def data_hash(self) -> str:
-        """Hash of the architectures and the columns used."""
+        """Hash of the architectures and of the values and directions of the columns used."""
         columns = [self.column, *self.seed_columns]
         if self.test_column is not None:
             columns.append(self.test_column)
-        return load_table(self.table).content_hash(columns)
+        table = load_table(self.table)
+        directions = "".join(f"\n{table.objectives[table.check_column(c)].direction}" for c in columns)
+        return hashlib.sha256(f"{table.content_hash(columns)}{directions}".encode()).hexdigest()
 
     def missing(self) -> list[str]:
         """The table, unless it is imported."""
@@ -112,9 +137,22 @@ class TableValues(Values):
 
     def _read(self, columns: tuple[str, ...], X: NDArray[Any]) -> NDArray[np.float64]:
         table = load_table(self.table)
-        found = table.matrix(columns)[table.rows(X)]
+        rows, present = _rows(table, X)
+        found = np.where(present[:, None], table.matrix(columns)[rows], np.nan)
         minimised = [to_minimised(found[:, j], table.objectives[c]) for j, c in enumerate(columns)]
         return np.stack(minimised, axis=1)
+
+
+def _rows(table: Table, X: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Row of each architecture, (n,), and whether the table has one; row 0 stands where it has none."""
+    if table.header.dense:
+        return table.rows(X), np.ones(len(X), dtype=bool)
+    checked = check_encodings(X, cardinalities=table.header.cardinalities, owner=f"table {table.id!r}")
+    keys, wanted = byte_keys(table.encodings()), byte_keys(checked)
+    order = np.argsort(keys, kind="stable")
+    rows = order[np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)]
+    present = keys[rows] == wanted
+    return np.where(present, rows, 0), present
 
 
 @final
@@ -133,8 +171,12 @@ class PredictedValues(Values):
         """Predictions."""
         return load_predictor(self.predictor).predict(X)
 
+    def has_test(self) -> bool:
+        """False: a prediction of validation error says nothing of test error."""
+        return False
+
     def test(self, X: NDArray[Any]) -> NDArray[np.float64] | None:
-        """None: a prediction of validation error says nothing of test error."""
+        """None."""
         return None
 
     def data_hash(self) -> str:
@@ -212,7 +254,7 @@ class FunctionValues(Values):
     objective
         What the function returns; minimised.
     function
-        (n, d) encodings to (n,) values.
+        (n, d) int64 encodings to (n,) values. It is only asked for architectures that are needed.
     """
 
     objective: Objective
@@ -225,12 +267,24 @@ class FunctionValues(Values):
 
     def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """The function's values."""
-        values = np.asarray(self.function(X), dtype=np.float64)
+        values = np.asarray(self.function(np.array(X, dtype=np.int64)), dtype=np.float64)
         if values.shape != (len(X),):
             raise ObjectiveError(
                 f"the function of {self.objective.column!r} must return shape ({len(X)},), got {values.shape}"
             )
         return values
+
+    def has_test(self) -> bool:
+        """Whether it is a cost: a validation result is not its own test value."""
+        return self.objective.split is None
+
+    def tabulated(self) -> bool:
+        """False: a function may train or measure."""
+        return False
+
+    def test(self, X: NDArray[Any]) -> NDArray[np.float64] | None:
+        """The function's values where it is a cost."""
+        return self.score(X) if self.has_test() else None
 
     def data_hash(self) -> str:
         """Hash of the objective's identity; a function has no other."""

@@ -193,7 +193,8 @@ def predictor_train(
     """Train a predictor on an imported table and store it with its card."""
     from nasbench_mo.predictor.training import TrainingSpec, train
 
-    made = train(TrainingSpec.read(spec), root=root_folder, command=f"nasbench-mo predictor train {spec}")
+    command = f"nasbench-mo predictor train {spec}"
+    made = train(TrainingSpec.read(spec), root=root_folder, command=command, spec_file=spec)
     print(f"wrote {root_folder / made.id}; the held-out figures are on its card.md")
 
 
@@ -205,7 +206,8 @@ def table_build(
     """Fit an operator cost table to an imported table and store it with its card."""
     from nasbench_mo.hardware.building import FitSpec, build
 
-    made = build(FitSpec.read(spec), root=root_folder, command=f"nasbench-mo table build {spec}")
+    command = f"nasbench-mo table build {spec}"
+    made = build(FitSpec.read(spec), root=root_folder, command=command, spec_file=spec)
     print(f"wrote {root_folder / made.table.id}")
 
 

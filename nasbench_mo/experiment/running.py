@@ -31,6 +31,9 @@ from nasbench_mo.search import searcher as make_searcher
 #: So many asks in a row without a new architecture end a run.
 PATIENCE = 200
 
+#: Most architectures asked for at once: what an interruption can lose, as the journal is written after each batch.
+LARGEST_BATCH = 64
+
 #: Called with (evaluations done, budget) after each batch.
 Progress = Callable[[int, int], None]
 
@@ -61,8 +64,8 @@ def run(
     noise_seed
         Chooses which training seed of each architecture is seen; the searcher's seed if not given.
     out
-        ``run.parquet`` to write. While the run lasts, a journal stands beside it (``<out>.partial.jsonl``); the
-        same call resumes from it without evaluating anything twice.
+        ``run.parquet`` to write. While the run lasts, a journal stands beside it (``<out>.partial.jsonl``), written
+        after each batch; the same call resumes from it, and what it holds is not evaluated again.
     overwrite
         Replace a run that ``out`` holds, and start over where the journal is another run's.
     progress
@@ -161,7 +164,6 @@ class _Loop:
         self.row_of: dict[bytes, int] = {}
         self.X: list[NDArray[Any]] = []
         self.archs: list[str] = []
-        self.F: list[NDArray[np.float64]] = []
         self.wall_s: list[NDArray[np.float64]] = []
         self.simulated_s: list[NDArray[np.float64]] = []
         self.all_F = np.empty((0, problem.n_objectives))
@@ -177,7 +179,7 @@ class _Loop:
         idle = 0
         while len(self.archs) < budget:
             try:
-                X = self.searcher.ask(budget - len(self.archs))
+                X = self.searcher.ask(min(LARGEST_BATCH, budget - len(self.archs)))
             except ExhaustedError:
                 ended = "searcher exhausted"
                 break
@@ -209,50 +211,53 @@ class _Loop:
         return True
 
     def _evaluate(self, X: NDArray[Any]) -> None:
+        """Take what the journal holds of a batch from there, and evaluate the rest."""
         archs = self.problem.space.decode(X)
-        replayed = self._replay(archs)
-        if replayed is not None:
-            F, wall_s, simulated_s = replayed
-            self.wall_offset = float(wall_s[-1]) - (time.perf_counter() - self.started)
-        else:
-            F = self.evaluator.evaluate(X)
-            simulated_s = self.simulated_clock + np.cumsum(self.problem.simulated_seconds(X))
-            wall_s = np.full(len(X), self.wall_offset + time.perf_counter() - self.started)
-            if self.journal is not None:
-                self.journal.append(archs, F=F, wall_s=wall_s, simulated_s=simulated_s)
+        n_replayed = self._replay(X, archs)
+        if n_replayed == len(archs):
+            return
+        X, archs = X[n_replayed:], archs[n_replayed:]
+        F = self.evaluator.evaluate(X)
+        simulated_s = self.simulated_clock + np.cumsum(self.problem.simulated_seconds(X))
+        wall_s = np.full(len(X), self.wall_offset + time.perf_counter() - self.started)
+        if self.journal is not None:
+            self.journal.append(archs, F=F, wall_s=wall_s, simulated_s=simulated_s)
+        self._record(X, archs, F=F, wall_s=wall_s, simulated_s=simulated_s)
+
+    def _record(
+        self,
+        X: NDArray[Any],
+        archs: list[str],
+        *,
+        F: NDArray[np.float64],
+        wall_s: NDArray[np.float64],
+        simulated_s: NDArray[np.float64],
+    ) -> None:
         self.simulated_clock = float(simulated_s[-1])
         self.X.append(X)
         self.archs += archs
-        self.F.append(F)
         self.wall_s.append(wall_s)
         self.simulated_s.append(simulated_s)
         self.all_F = np.concatenate([self.all_F, F])
 
-    def _replay(self, archs: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
-        """Values of a batch from the journal; None where the journal ends."""
+    def _replay(self, X: NDArray[Any], archs: list[str]) -> int:
+        """Record the leading part of a batch that the journal holds, and return its length."""
         if self.journal is None:
-            return None
+            return 0
         done = len(self.archs)
         known = self.journal.order[done : done + len(archs)]
-        if len(known) < len(archs):
-            # A batch of which only a part was written is evaluated again as a whole.
-            self._drop_from_journal(done)
-            return None
-        if known != archs:
-            raise RunError(
-                f"{self.journal.path}: evaluation {done} was {known[0]!r} and is now {archs[0]!r}: the searcher or a "
-                "library has changed since; delete the journal to start over"
-            )
-        rows = [self.journal.values[a] for a in archs]
-        return (
-            np.array([r[0] for r in rows]),
-            np.array([r[1] for r in rows]),
-            np.array([r[2] for r in rows], dtype=np.float64),
-        )
-
-    def _drop_from_journal(self, kept: int) -> None:
-        if self.journal is not None and len(self.journal.order) > kept:
-            self.journal.keep_first(kept)
+        if not known:
+            return 0
+        for i, (was, now) in enumerate(zip(known, archs, strict=False)):
+            if was != now:
+                raise RunError(
+                    f"{self.journal.path}: evaluation {done + i} was {was!r} and is now {now!r}: the searcher or a "
+                    "library has changed since; delete the journal to start over"
+                )
+        F, wall_s, simulated_s = (np.array(c, dtype=np.float64) for c in self.journal.columns(known))
+        self.wall_offset = float(wall_s[-1]) - (time.perf_counter() - self.started)
+        self._record(X[: len(known)], known, F=F, wall_s=wall_s, simulated_s=simulated_s)
+        return len(known)
 
     def _check_replayed(self) -> None:
         if self.journal is not None and len(self.journal.order) > len(self.archs):
@@ -307,11 +312,14 @@ def _ready_searcher(searcher: Searcher | str, *, problem: Problem, seed: int | N
         return make_searcher(searcher, problem.space, problem.n_objectives, seed=seed or 0)
     if seed is not None and seed != searcher.seed:
         raise SearcherError(f"the searcher was made with seed {searcher.seed}; run() was given seed {seed}")
-    if searcher.space.name != problem.space.name or searcher.n_objectives != problem.n_objectives:
+    same_space = searcher.space.name == problem.space.name and np.array_equal(
+        searcher.space.cardinalities, problem.space.cardinalities
+    )
+    if not same_space or searcher.n_objectives != problem.n_objectives:
         raise SearcherError(
             f"{searcher!r} does not fit {problem!r}; make it with "
             f"nmo.searcher({searcher.name!r}, problem.space, problem.n_objectives)"
         )
-    if searcher.n_told:
-        raise SearcherError(f"{searcher!r} has been told {searcher.n_told} values already; a run needs a new one")
+    if searcher.n_asked:
+        raise SearcherError(f"{searcher!r} has made {searcher.n_asked} proposals already; a run needs a new one")
     return searcher

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasbench_mo.artifacts import write_atomic
-from nasbench_mo.errors import ArchitectureError, RunError
+from nasbench_mo.benchmark import Problem
+from nasbench_mo.errors import RunError
 from nasbench_mo.experiment.trajectory import Identity, Run
 from nasbench_mo.objective import Objective
-from nasbench_mo.space import space
+from nasbench_mo.space import SPACES, SearchSpace, space
 
 FORMAT_VERSION = 1
 _META = b"nasbench_mo_run"
@@ -45,8 +47,9 @@ def to_arrow(run: Run) -> Any:
         field_meta = {b"objective": json.dumps(objective.to_dict()).encode(), b"unit": objective.unit.encode()}
         fields.append(pa.field(objective.column, pa.float64(), metadata=field_meta))
         arrays.append(pa.array(run.F[:, j]))
-    fields += [pa.field("status", pa.string()), pa.field("wall_s", pa.float64()), pa.field("simulated_s", pa.float64())]
-    arrays.append(pa.array(["degenerate" if d else "ok" for d in run.degenerate], pa.string()))
+    fields.append(pa.field("status", pa.string()))
+    fields += [pa.field(name, pa.float64(), metadata={b"unit": b"s"}) for name in ("wall_s", "simulated_s")]
+    arrays.append(pa.array(_status(run.degenerate), pa.string()))
     arrays += [pa.array(run.wall_s), pa.array(run.simulated_s, from_pandas=True)]
     meta = {
         "format": FORMAT_VERSION,
@@ -65,7 +68,7 @@ def write_run(run: Run, path: Path) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def read_run(path: Path, cls: type[AnyRun]) -> AnyRun:
+def read_run(path: Path, cls: type[AnyRun], *, problem: Problem | None = None) -> AnyRun:
     """Read ``run.parquet``. See :meth:`Run.load`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -75,26 +78,63 @@ def read_run(path: Path, cls: type[AnyRun]) -> AnyRun:
     try:
         table = pq.read_table(path)
         meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
-    except (pa.ArrowInvalid, OSError, json.JSONDecodeError) as error:
+        found = meta.get("format")
+    except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is not a readable run file: {error}") from error
-    if meta.get("format") != FORMAT_VERSION:
-        raise RunError(f"{path}: expected a run of format {FORMAT_VERSION}, got {meta.get('format')!r}")
+    if found != FORMAT_VERSION:
+        raise RunError(f"{path}: expected a run of format {FORMAT_VERSION}, got {found!r}")
     try:
-        identity = identity_from_dict(meta["identity"])
-        archs: list[str] = table.column("arch").to_pylist()
-        columns = [table.column(o.column).to_numpy() for o in identity.objectives]
-        return cls(
-            identity=identity,
-            X=space(identity.space).encode(archs),
-            F=np.stack(columns, axis=1).astype(np.float64),
-            archs=archs,
-            degenerate=np.array([s == "degenerate" for s in table.column("status").to_pylist()], dtype=bool),
-            wall_s=table.column("wall_s").to_numpy().astype(np.float64),
-            simulated_s=table.column("simulated_s").to_numpy().astype(np.float64),
-            environment=meta["environment"],
-        )
-    except (KeyError, TypeError, ArchitectureError) as error:
+        return _rebuilt(table, meta, cls=cls, problem=problem)
+    except RunError as error:
+        raise RunError(f"{path}: {error}") from error
+    except (pa.ArrowException, LookupError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is not a complete run file: {error}") from error
+
+
+def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Problem | None) -> AnyRun:
+    identity = identity_from_dict(meta["identity"])
+    home = _space_of(identity, problem=problem)
+    archs: list[str] = table.column("arch").to_pylist()
+    X = home.encode(archs)
+    degenerate = home.degenerate(X)
+    F = np.empty((len(archs), len(identity.objectives)))
+    for j, objective in enumerate(identity.objectives):
+        F[:, j] = table.column(objective.column).to_numpy()
+    if not np.isfinite(F).all():
+        raise RunError("an objective value is missing or not finite")
+    if table.column("evaluation").to_pylist() != list(range(len(archs))) or len(set(archs)) != len(archs):
+        raise RunError("expected the evaluations 0, 1, 2, ... of distinct architectures")
+    if table.column("status").to_pylist() != _status(degenerate):
+        raise RunError(f"the status column does not say which architectures of {home.name!r} are degenerate")
+    return cls(
+        identity=identity,
+        X=X,
+        F=F,
+        archs=archs,
+        degenerate=degenerate,
+        wall_s=table.column("wall_s").to_numpy().astype(np.float64),
+        simulated_s=table.column("simulated_s").to_numpy().astype(np.float64),
+        environment=meta["environment"],
+        source=problem,
+    )
+
+
+def _space_of(identity: Identity, *, problem: Problem | None) -> SearchSpace:
+    """The space of a run: that of the problem given, else the registered one of its name."""
+    if problem is not None:
+        if problem.id != identity.problem:
+            raise RunError(f"the run is of problem {identity.problem!r}; it was given {problem.id!r}")
+        return problem.space
+    if identity.space not in SPACES:
+        raise RunError(
+            f"the search space {identity.space!r} of problem {identity.problem!r} is not registered; "
+            "give the problem: Run.load(path, problem=...)"
+        )
+    return space(identity.space)
+
+
+def _status(degenerate: NDArray[np.bool_]) -> list[str]:
+    return ["degenerate" if d else "ok" for d in degenerate.tolist()]
 
 
 class Journal:
@@ -112,12 +152,13 @@ class Journal:
     Raises
     ------
     RunError
-        The journal belongs to another run.
+        The journal belongs to another run, or is damaged other than by a cut last line.
     """
 
     def __init__(self, path: Path, *, identity: Identity, discard_other: bool = False) -> None:
         self.path = path
         self._head = json.dumps({"format": FORMAT_VERSION, "identity": identity_to_dict(identity)})
+        self._n_objectives = len(identity.objectives)
         self.values: dict[str, tuple[list[float], float, float]] = {}
         self.order: list[str] = []
         self._stream: io.TextIOWrapper | None = None
@@ -138,13 +179,10 @@ class Journal:
             self._stream.write(json.dumps(row) + "\n")
         self._stream.flush()
 
-    def keep_first(self, n: int) -> None:
-        """Drop all but the first n evaluations, on disk too."""
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)[: n + 1]
-        write_atomic(self.path, "".join(lines).encode())
-        for arch in self.order[n:]:
-            del self.values[arch]
-        del self.order[n:]
+    def columns(self, archs: list[str]) -> tuple[list[list[float]], list[float], list[float]]:
+        """Values, wall seconds and simulated seconds of some architectures that it holds."""
+        rows = [self.values[arch] for arch in archs]
+        return [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
 
     def close(self) -> None:
         """Close the file; it stays on disk."""
@@ -161,16 +199,14 @@ class Journal:
         """Take over what was written; a last line that was cut off is dropped from the file."""
         kept = 0
         for line in self._complete_lines():
-            if kept == 0 and line.rstrip("\n") != self._head:
+            if kept == 0 and line.rstrip(b"\n") != self._head.encode():
                 raise RunError(
                     f"{self.path} is the journal of another run (problem, data, searcher, seed or budget differ); "
                     "finish that run with its own settings, or delete the file"
                 )
             if kept:
-                arch, F, wall_s, simulated_s = json.loads(line)
-                self.values[arch] = (F, wall_s, simulated_s)
-                self.order.append(arch)
-            kept += len(line.encode())
+                self._take(line)
+            kept += len(line)
         with self.path.open("r+b") as stream:
             stream.truncate(kept)
         if kept == 0:
@@ -179,6 +215,22 @@ class Journal:
     def _is_ours(self) -> bool:
         return next(self._complete_lines(), "").rstrip("\n") == self._head
 
-    def _complete_lines(self) -> Iterator[str]:
-        with self.path.open(encoding="utf-8", newline="\n") as stream:
-            yield from (line for line in stream if line.endswith("\n"))
+    def _take(self, line: bytes) -> None:
+        try:
+            arch, F, wall_s, simulated_s = json.loads(line)
+            numbers = [*F, wall_s, simulated_s]
+            whole = isinstance(arch, str) and len(F) == self._n_objectives
+            whole = whole and arch not in self.values and all(isinstance(v, float) for v in numbers)
+        except (ValueError, TypeError):
+            whole = False
+        if not whole:
+            shown = line[:60].decode(errors="replace").rstrip()
+            raise RunError(
+                f"{self.path} is damaged at evaluation {len(self.order)}: {shown!r}; delete the file to start over"
+            )
+        self.values[arch] = (F, wall_s, simulated_s)
+        self.order.append(arch)
+
+    def _complete_lines(self) -> Iterator[bytes]:
+        with self.path.open("rb") as stream:
+            yield from (line for line in stream if line.endswith(b"\n"))

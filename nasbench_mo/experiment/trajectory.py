@@ -184,17 +184,24 @@ class Run:
         write_run(self, Path(path))
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path, *, problem: Problem | None = None) -> Self:
         """Read ``run.parquet``.
+
+        Parameters
+        ----------
+        path
+            The file.
+        problem
+            The problem that was searched, where it is not a published one over a registered space.
 
         Raises
         ------
         RunError
-            The file is not a run, or is damaged.
+            The file is not a run, is damaged, or is of another problem.
         """
         from nasbench_mo.experiment.storage import read_run
 
-        return read_run(Path(path), cls)
+        return read_run(Path(path), cls, problem=problem)
 
     def _enters(self, i: int, members: list[int]) -> bool:
         return not any(_dominates(self.F[k], self.F[i]) for k in members)

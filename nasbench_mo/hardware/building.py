@@ -71,8 +71,8 @@ class FitSpec:
         return cls(**{**fields, "operators": tuple(fields["operators"])})
 
 
-def build(spec: FitSpec, *, root: Path, command: str) -> OperatorCosts:
-    """Fit the costs and store them in ``root/<id>/``.
+def build(spec: FitSpec, *, root: Path, command: str, spec_file: Path | None = None) -> OperatorCosts:
+    """Fit the costs and store them in ``root/<id>/``, with the specification file they were made from.
 
     Raises
     ------
@@ -103,7 +103,10 @@ def build(spec: FitSpec, *, root: Path, command: str) -> OperatorCosts:
         note="sum of fitted operator costs",
     )
     worst = float(np.max(np.abs(counts @ costs - y)))
+    spec_text = spec_file.read_text(encoding="utf-8") if spec_file is not None else None
     with artifacts.staged_folder(target) as stage:
+        if spec_text is not None:
+            (stage / "spec.yaml").write_text(spec_text, encoding="utf-8")
         column = Column(objective=objective, values=costs)
         write_table(stage, [column], id=spec.id, space=spec.space, archs=operators, rows="operator")
         card = _card(spec, source=source, objective=objective, worst=worst, command=command, costs=costs.tolist())

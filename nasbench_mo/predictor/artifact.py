@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import ArtifactError
+from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.objective import Objective
 from nasbench_mo.predictor.features import FeatureMap, feature_map
 from nasbench_mo.predictor.xgb import MODEL_FILE, XGBoostPredictor
@@ -65,7 +65,7 @@ class ReferenceFile:
             fields["objective"] = Objective.from_dict(fields["objective"])
             fields["archs"], fields["values"] = tuple(fields["archs"]), tuple(fields["values"])
             return cls(**fields)
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (AttributeError, KeyError, TypeError, json.JSONDecodeError, SpecError) as error:
             raise ArtifactError(f"{path} is not a predictor's reference file: {error}") from error
 
 
@@ -153,7 +153,10 @@ class Predictor:
             Hash, version or reference prediction is wrong.
         """
         reference = read_reference(folder)
-        found = artifacts.sha256(folder / MODEL_FILE)
+        try:
+            found = artifacts.sha256(folder / MODEL_FILE)
+        except OSError as error:
+            raise ArtifactError(f"{folder} has no readable model: {error}; reinstall") from error
         if found != reference.sha256:
             raise ArtifactError(f"{folder / MODEL_FILE}: expected SHA-256 {reference.sha256}, got {found}; reinstall")
         version = space(reference.space).encoding_version
@@ -171,10 +174,15 @@ class Predictor:
         return made
 
     def _check_reference(self) -> None:
-        expected = np.asarray(self.reference.values)
+        expected = np.asarray(self.reference.values, dtype=np.float64)
+        if not len(expected) or len(expected) != len(self.reference.archs):
+            raise ArtifactError(
+                f"predictor {self.id!r}: expected one reference value for each reference architecture, got "
+                f"{len(expected)} for {len(self.reference.archs)}"
+            )
         found = self.predict(list(self.reference.archs))
-        off = np.abs(found - expected) / np.abs(expected)
-        if off.max() > self.reference.relative_tolerance:
+        off = np.abs(found - expected) / np.abs(found)  # predictions are positive; NaN must not pass
+        if not off.max() <= self.reference.relative_tolerance:
             i = int(off.argmax())
             raise ArtifactError(
                 f"predictor {self.id!r}: reference prediction for {self.reference.archs[i]} should be "

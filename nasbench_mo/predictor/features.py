@@ -85,7 +85,7 @@ def _nb201_graph() -> FeatureMap:
     def compute(X: NDArray[Any]) -> NDArray[np.float32]:
         cells = nb201.live(nb201.canonical(X, equivalence="function"))
         indicator = cells[:, :, None] == np.asarray(live_operations)  # (n, 6, 4)
-        blocks = [indicator.reshape(len(cells), -1), indicator.sum(axis=1)]
+        blocks = [indicator.reshape(len(cells), len(EDGES) * len(live_operations)), indicator.sum(axis=1)]
         blocks += [_degrees(indicator, node=node) for node in range(4)]
         blocks.append(_path_extremes(cells, indicator, subsets=subsets, operations=live_operations))
         blocks.append(nb201.n_parameters(cells)[:, None] / 1e6)

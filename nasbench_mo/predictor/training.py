@@ -97,15 +97,16 @@ class HeldOutFigures:
     coverage_90: float
 
 
-def train(spec: TrainingSpec, *, root: Path, command: str) -> Predictor:
-    """Train a predictor and store it in ``root/<id>/``.
+def train(spec: TrainingSpec, *, root: Path, command: str, spec_file: Path | None = None) -> Predictor:
+    """Train a predictor and store it in ``root/<id>/``, with the specification file it was made from.
 
     Raises
     ------
     UnknownNameError
         The table is not there; import it first.
-    ArtifactError
-        ``root/<id>`` exists: published artefacts are frozen, raise the version instead.
+    SpecError
+        ``root/<id>`` exists: published artefacts are frozen, raise the version instead. Or a part of the split has
+        no architecture with a value.
     """
     target = root / spec.id
     if (target / "card.md").exists():
@@ -124,12 +125,18 @@ def train(spec: TrainingSpec, *, root: Path, command: str) -> Predictor:
         "calibration": one_per_topology(search_space, X, rows=np.flatnonzero(usable & (fold == 1)), seed=spec.seed),
         "held_out": one_per_topology(search_space, X, rows=np.flatnonzero(usable & (fold == 2)), seed=spec.seed),
     }
+    for part, index in parts.items():
+        if not index.size:
+            raise SpecError(f"{spec.id}: no architecture with a value is left for {part!r} among {len(X)} rows")
     model = XGBoostPredictor(parameters=spec.parameters, seed=spec.seed)
     model.fit(matrix[parts["fit"]], y[parts["fit"]])
     model.calibrate(matrix[parts["calibration"]], y[parts["calibration"]])
     figures = judge(model, matrix[parts["held_out"]], y[parts["held_out"]])
+    spec_text = spec_file.read_text(encoding="utf-8") if spec_file is not None else None
     with artifacts.staged_folder(target) as stage:
         model.save(stage)
+        if spec_text is not None:
+            (stage / "spec.yaml").write_text(spec_text, encoding="utf-8")
         kept = parts["held_out"][np.linspace(0, len(parts["held_out"]) - 1, _N_REFERENCE).astype(int)]
         reference = ReferenceFile(
             id=spec.id,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nasbench_mo.errors import SearcherError
+import inspect
+from collections.abc import Callable, Iterable
+
+from nasbench_mo.errors import SearcherError, did_you_mean
 from nasbench_mo.registry import Registry
 from nasbench_mo.search.base import Searcher
 from nasbench_mo.space import SearchSpace
@@ -47,11 +50,25 @@ def searcher(
     (3, 6)
     """
     made_by = SEARCHERS.get(name)
+    _check_options(name, options, made_by=made_by)
     try:
         made: Searcher = made_by(space, n_objectives, seed=seed, **options)
     except TypeError as error:
         raise SearcherError(f"searcher {name!r}: {error}") from error
     return made
+
+
+def _check_options(name: str, options: Iterable[str], *, made_by: Callable[..., Searcher]) -> None:
+    parameters = list(inspect.signature(made_by).parameters.values())
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "seed"]
+    for option in options:
+        if option not in known:
+            raise SearcherError(
+                f"searcher {name!r} has {'the options ' + ', '.join(known) if known else 'no options'}; "
+                f"got {option!r}.{did_you_mean(option, known)}"
+            )
 
 
 __all__ = ["SEARCHERS", "Searcher", "searcher"]

@@ -36,11 +36,21 @@ class Searcher(ABC):
             raise SearcherError(f"searcher {self.name!r}: expected at least one objective, got {n_objectives}")
         self.space = space
         self.n_objectives = n_objectives
-        self.seed = seed
+        self.seed = self._integer("seed", seed, least=0)
+        self.n_asked = 0
         self.n_told = 0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(space={self.space.name!r}, n_objectives={self.n_objectives}, seed={self.seed})"
+
+    def _integer(self, option: str, value: object, *, least: int) -> int:
+        """Value of an option as a plain int, NumPy's integers included, or a :class:`SearcherError`."""
+        whole = int(value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else None
+        if whole is None or whole < least:
+            raise SearcherError(
+                f"searcher {self.name!r}: {option} must be an integer of at least {least}, got {value!r}"
+            )
+        return whole
 
     def options(self) -> dict[str, float | int | str]:
         """Settings that identify the searcher besides its name and seed."""
@@ -53,10 +63,22 @@ class Searcher(ABC):
         ----------
         n
             At most so many; None for the searcher's natural batch. Fewer come where a generation ends.
+
+        Raises
+        ------
+        ExhaustedError
+            Nothing is left to propose.
+        SearcherError
+            ``n`` is below 1, the last proposals have to be told first, or the algorithm broke this contract.
         """
         if n is not None and n < 1:
             raise SearcherError(f"searcher {self.name!r}: ask for at least one architecture, got {n}")
-        return self._ask(n)
+        X = self.space.check(self._ask(n))
+        if not len(X) or (n is not None and len(X) > n):
+            wanted = "at least 1" if n is None else f"1..{n}"
+            raise SearcherError(f"searcher {self.name!r} proposed {len(X)} architectures where {wanted} were asked for")
+        self.n_asked += len(X)
+        return X
 
     def tell(self, X: ArrayLike, F: ArrayLike) -> None:
         """Report the values of proposed architectures.

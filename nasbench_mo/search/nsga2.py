@@ -40,12 +40,10 @@ class NSGA2Searcher(PymooSearcher):
         p_mutation: float = 0.9,
     ) -> None:
         super().__init__(space, n_objectives, seed=seed)
-        if population < 2:
-            raise SearcherError(f"searcher 'nsga2': population must be at least 2, got {population}")
         if not 0 <= p_mutation <= 1:
             raise SearcherError(f"searcher 'nsga2': p_mutation must lie in 0..1, got {p_mutation}")
-        self.population = population
-        self.p_mutation = p_mutation
+        self.population = self._integer("population", population, least=2)
+        self.p_mutation = float(p_mutation)
 
     def options(self) -> dict[str, float | int | str]:
         """Population size and mutation probability."""

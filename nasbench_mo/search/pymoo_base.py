@@ -24,7 +24,7 @@ class PymooSearcher(Searcher):
         self._algorithm: Any = None
         self._problem: Any = None
         self._generation: Any = None
-        self._n_asked = 0
+        self._n_given = 0
         self._told: list[NDArray[np.float64]] = []
 
     @abstractmethod
@@ -35,16 +35,16 @@ class PymooSearcher(Searcher):
         if self._generation is None:
             self._start_generation()
         X = self._generation.get("X")
-        if self._n_asked == len(X):
+        if self._n_given == len(X):
             raise SearcherError(f"searcher {self.name!r}: tell this generation's values before asking for the next")
-        stop = len(X) if n is None else min(len(X), self._n_asked + n)
-        rows: NDArray[Any] = X[self._n_asked : stop].astype(self.space.dtype)
-        self._n_asked = stop
+        stop = len(X) if n is None else min(len(X), self._n_given + n)
+        rows: NDArray[Any] = X[self._n_given : stop].astype(self.space.dtype)
+        self._n_given = stop
         return rows
 
     def _tell(self, X: NDArray[Any], F: NDArray[np.float64]) -> None:
         n_told = sum(len(values) for values in self._told)
-        if self._generation is None or n_told + len(F) > self._n_asked:
+        if self._generation is None or n_told + len(F) > self._n_given:
             raise SearcherError(f"searcher {self.name!r}: told {len(F)} architectures that were not asked for")
         if not np.array_equal(self._generation.get("X")[n_told : n_told + len(F)], X):
             raise SearcherError(f"searcher {self.name!r}: tell architectures in the order in which they were asked")
@@ -56,7 +56,7 @@ class PymooSearcher(Searcher):
         if self._algorithm is None:
             self._setup()
         self._generation = self._algorithm.ask()
-        self._n_asked = 0
+        self._n_given = 0
         self._told = []
         if self._generation is None or len(self._generation) == 0:
             raise ExhaustedError(f"searcher {self.name!r}: no offspring differs from the population")

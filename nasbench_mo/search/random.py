@@ -29,18 +29,16 @@ class RandomSearcher(Searcher):
         super().__init__(space, n_objectives, seed=seed)
         self._rng = np.random.default_rng(seed)
         self._order = self._rng.permutation(space.size) if space.size <= _PERMUTATION_LIMIT else None
-        self._n_asked = 0
         self._seen: set[bytes] = set()
 
     def _ask(self, n: int | None) -> NDArray[Any]:
         wanted = n or _BATCH
-        if self._order is None:
-            return self._fresh(wanted)
-        codes = self._order[self._n_asked : self._n_asked + wanted]
-        if not codes.size:
+        left = self.space.size - self.n_asked
+        if not left:
             raise ExhaustedError(f"searcher 'random': all {self.space.size} architectures have been proposed")
-        self._n_asked += len(codes)
-        return self.space.from_codes(codes)
+        if self._order is None:
+            return self._fresh(min(wanted, left))
+        return self.space.from_codes(self._order[self.n_asked : self.n_asked + wanted])
 
     def _fresh(self, wanted: int) -> NDArray[Any]:
         kept: list[NDArray[Any]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nasbench_mo import artifacts
+from nasbench_mo.errors import SpecError
 from nasbench_mo.registry import Registry
 from nasbench_mo.sources.base import Provenance, Reader, SourceTable, store
 from nasbench_mo.table import Table
@@ -56,7 +57,11 @@ def import_source(source: str, path: Path, *, spec: Path | None = None) -> list[
     files = {path.name: path} if path.is_file() else {p.name: p for p in sorted(path.iterdir()) if p.is_file()}
     if spec is not None:
         files[spec.name] = spec
-    return [store(table, files=files, command=command) for table in reader(path, spec)]
+    tables = reader(path, spec)
+    for table in tables:
+        if artifacts.find("hw_tables", table.id):
+            raise SpecError(f"{table.id!r} is the id of an embedded table, which would hide it; choose another id")
+    return [store(table, files=files, command=command) for table in tables]
 
 
 __all__ = ["SOURCES", "Provenance", "SourceTable", "import_source", "load_table", "store"]

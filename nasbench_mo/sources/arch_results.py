@@ -270,11 +270,15 @@ def _measurements(result: Any, *, epochs: int, where: str) -> Iterator[tuple[_Ke
 def _accuracy(run: Any, evaluation: str, *, where: str) -> float:
     """Percent after the last epoch; NaN where the run was not evaluated on this set."""
     if evaluation == "train":
-        value = number(run.get_train()["accuracy"], where=where)
+        recorded = run.get_train()["accuracy"]
     elif evaluation in run.get_eval_set():
-        value = number(run.get_eval(evaluation)["accuracy"], where=where)
+        try:
+            recorded = run.get_eval(evaluation)["accuracy"]
+        except (KeyError, ValueError):  # no value for the last epoch; the packages' own queries leave it out too
+            return math.nan
     else:
         return math.nan
+    value = number(recorded, where=where)
     if not math.isnan(value) and not 0.0 <= value <= 100.0:
         raise FormatError(f"{where}: expected an accuracy of 0..100 percent, got {value}")
     return value

@@ -44,6 +44,8 @@ class SourceTable:
         Quantities with (n,) values, NaN where the source has none.
     operators
         n operator names of a table of operators.
+    files
+        Files that were read besides those the user named; their SHA-256 goes on the card too.
     """
 
     id: str
@@ -51,7 +53,8 @@ class SourceTable:
     provenance: Provenance
     space: SearchSpace | None = None
     encodings: NDArray[Any] | None = None
-    operators: tuple[str, ...] = field(default=())
+    operators: tuple[str, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 #: A reader takes the path the user gave and the path of a specification or None.
@@ -103,7 +106,7 @@ def _card(table: SourceTable, *, files: Mapping[str, Path], command: str) -> str
         "citation": facts.citation,
         "command": command,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "files_sha256": {name: artifacts.sha256(path) for name, path in files.items()},
+        "files_sha256": {name: artifacts.sha256(path) for name, path in {**files, **table.files}.items()},
         "versions": {"nasbench-mo": version("nasbench-mo"), "python": platform.python_version()},
     }
     rows = "\n".join(f"| `{c.objective.column}` | {c.objective.describe()} |" for c in table.columns)

@@ -39,9 +39,9 @@ The specification
     ``column``, ``unit``, ``direction`` and ``kind`` must be stated; the other fields of
     :class:`~nasbench_mo.objective.Objective` may be. ``name`` is the column's without its unit by default. Empty
     fields, NaN and the values listed in ``missing`` are missing; an infinite value must be listed or is refused.
-    ``scale`` multiplies. ``where`` chooses this objective's rows: a file with one row for each architecture *and*
-    task becomes wide; an architecture without such a row has a missing value. ``mean_of`` averages other objectives
-    over those that are present.
+    float32 values are taken at their shortest decimal form. ``scale`` multiplies. ``where`` chooses this objective's
+    rows: a file with one row for each architecture *and* task becomes wide; an architecture without such a row has a
+    missing value. ``mean_of`` averages other objectives over those that are present.
 
 ``duplicates``
     Counts after ``where``, so objective by objective. ``first`` keeps the first row as it stands, ``mean`` averages
@@ -57,9 +57,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo import artifacts
 from nasbench_mo.errors import FormatError, SpecError
-from nasbench_mo.sources.base import Provenance, SourceTable
+from nasbench_mo.sources.base import SourceTable
 from nasbench_mo.sources.columns_architecture import architecture_cells, encode_rows
 from nasbench_mo.sources.columns_file import (
     ColumnFile,
@@ -175,19 +174,17 @@ def _assemble(plan: ColumnsSpec, grouped: _Grouped) -> SourceTable:
         space=plan.space,
         encodings=grouped.architectures[seen],
         columns=tuple(columns),
-        provenance=_with_architecture_file(plan, grouped.file),
+        provenance=plan.provenance,
+        files=_architecture_file(plan, grouped.file),
     )
 
 
-def _with_architecture_file(plan: ColumnsSpec, file: ColumnFile) -> Provenance:
+def _architecture_file(plan: ColumnsSpec, file: ColumnFile) -> dict[str, Path]:
+    """The other file that architectures were read from, if any."""
     if plan.architecture.file is None:
-        return plan.provenance
+        return {}
     other = file.path.parent / plan.architecture.file
-    line = (
-        f"Architectures: row i of `{other.name}`, column `{plan.architecture.columns[0].name}` "
-        f"(SHA-256 {artifacts.sha256(other)})."
-    )
-    return dataclasses.replace(plan.provenance, notes=f"{plan.provenance.notes.rstrip()}\n\n{line}".lstrip())
+    return {other.name: other}
 
 
 # ---------------------------------------------------------------------- values
@@ -233,7 +230,7 @@ def _objective_values(spec: ObjectiveSpec, grouped: _Grouped) -> tuple[NDArray[A
 
 
 def _numbers(values: NDArray[Any], spec: ObjectiveSpec, *, rows: NDArray[np.intp], place: str) -> NDArray[Any]:
-    """Numbers of one column, NaN where missing, scaled. Integers and float32 stay so where they can."""
+    """Numbers of one column, NaN where missing, scaled. Integers stay so where they can."""
     if values.dtype.kind == "b":
         raise FormatError(f"{place}: expected numbers, got true and false")
     if values.dtype.kind == "O":
@@ -253,7 +250,13 @@ def _numbers(values: NDArray[Any], spec: ObjectiveSpec, *, rows: NDArray[np.intp
             f"{place}, row {rows[infinite[0]]}: {values[infinite[0]]} is not a number one can rank "
             f"({infinite.size} such rows); list it in 'missing' (in YAML: .inf or -.inf) or correct the file"
         )
-    return values if spec.scale is None else values.astype(np.float64) * spec.scale
+    numbers = _decimals(values)
+    return numbers if spec.scale is None else numbers.astype(np.float64) * spec.scale
+
+
+def _decimals(values: NDArray[Any]) -> NDArray[Any]:
+    """float32 as the float64 of its shortest decimal form: a file's 91.408 stays 91.408, not 91.40800476."""
+    return values.astype(str).astype(np.float64) if values.dtype == np.float32 else values
 
 
 def _number_or_missing(value: object, missing_words: set[str], *, place: str) -> float:

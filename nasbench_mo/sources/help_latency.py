@@ -103,11 +103,11 @@ def _opened(path: Path) -> Iterator[_Folder]:
 
 
 def _data_folder(root: _Folder, *, where: str) -> _Folder:
-    """The folder that holds nasbench201, fbnet or ofa: the root, its data, or those of the only folder in it."""
-    candidates: list[_Folder] = [root, root / "data"]
+    """The folder that holds nasbench201, fbnet or ofa: the root's data, the root, or those of the only folder in it."""
+    candidates: list[_Folder] = [root / "data", root]
     inside = [child for child in root.iterdir() if child.is_dir()]
     if len(inside) == 1:
-        candidates += [inside[0], inside[0] / "data"]
+        candidates += [inside[0] / "data", inside[0]]
     for candidate in candidates:
         if any((candidate / part.folder / "latency").is_dir() for part in _PARTS):
             return candidate

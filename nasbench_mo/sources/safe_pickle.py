@@ -19,7 +19,7 @@ import re
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, final
+from typing import IO, Any, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from nasbench_mo.errors import FormatError
 #: Largest pickle that is read, after decompression: 2 GiB. The largest published one here, HW-NAS-Bench's, has
 #: about 20 MB.
 MAX_BYTES: Final = 1 << 31
+_CHUNK_BYTES: Final = 1 << 18
 
 #: What malformed streams make the unpickler raise (documentation of ``pickle.UnpicklingError``: "other exceptions may
 #: also be raised during unpickling, including (but not necessarily limited to) AttributeError, EOFError, ImportError,
@@ -101,13 +102,21 @@ def load_file(path: Path, *, compressed: bool = False, max_bytes: int = MAX_BYTE
     """
     with path.open("rb") as raw:
         try:
-            data = (bz2.BZ2File(raw) if compressed else raw).read(max_bytes + 1)
+            data = _read_at_most(bz2.BZ2File(raw) if compressed else raw, max_bytes + 1)
         except (OSError, EOFError, ValueError) as error:
             kind = "a complete bzip2 file" if compressed else "a readable file"
             raise FormatError(f"{path}: expected {kind}, got: {error}; download it again") from error
     if len(data) > max_bytes:
         raise FormatError(f"{path}: expected at most {max_bytes:,} bytes of pickle, got more; it is not read")
     return loads(data, name=str(path))
+
+
+def _read_at_most(stream: IO[bytes], n_bytes: int) -> bytes:
+    """Up to n_bytes, in steps: one read of n_bytes would reserve them all at once."""
+    content = bytearray()
+    while len(content) < n_bytes and (chunk := stream.read(min(_CHUNK_BYTES, n_bytes - len(content)))):
+        content += chunk
+    return bytes(content)
 
 
 def _load(stream: io.BytesIO, *, name: str) -> Any:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from math import prod
 from typing import Any, cast
 
@@ -86,8 +87,11 @@ class SearchSpace(ABC):
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
-        """Integer type of encodings made by this space: int8 wherever every code fits."""
-        return np.dtype(np.int8 if int(self.cardinalities.max()) <= 127 else np.int16)
+        """Integer type of encodings made by this space: int8 wherever every code fits, else int16."""
+        largest = max(self._cardinalities)
+        if largest > 1 << 15:
+            raise SpaceSizeError(f"space {self.name!r}: a variable has {largest} values, more than the 32768 of int16")
+        return np.dtype(np.int8 if largest <= 127 else np.int16)
 
     # ------------------------------------------------------------------ strings and integers
 
@@ -120,8 +124,10 @@ class SearchSpace(ABC):
             code_of = self._code_of_string
             try:
                 codes = np.array([code_of[s] for s in strings], dtype=np.int64)
-            except (KeyError, TypeError) as error:
+            except KeyError as error:
                 raise self._not_an_architecture(error.args[0]) from None
+            except TypeError as error:
+                raise ArchitectureError(f"space {self.name!r}: expected architecture strings; {error}") from None
             return self.from_codes(codes)
         return np.array([self._parse(s) for s in strings], dtype=self.dtype).reshape(-1, self.n_variables)
 
@@ -131,12 +137,13 @@ class SearchSpace(ABC):
 
     def as_encodings(self, archs: Iterable[str] | ArrayLike) -> NDArray[Any]:
         """(n, d) encodings of architectures given as n strings or as encodings already."""
-        if isinstance(archs, str) or (isinstance(archs, Sequence) and archs and isinstance(archs[0], str)):
+        if isinstance(archs, Sequence) and (not archs or isinstance(archs[0], str)):
             return self.encode(cast("Iterable[str]", archs))
-        array = np.asarray(archs)
-        if array.dtype.kind in "UT" and array.ndim == 1:
-            return self.encode(array.tolist())
-        return self.check(array)
+        if hasattr(archs, "dtype"):  # an array, or a series of a data frame
+            array = np.asarray(archs)
+            if array.dtype.kind in "UTO" and array.ndim == 1:
+                return self.encode(array.tolist())
+        return self.check(cast("ArrayLike", archs))
 
     def check(self, X: ArrayLike) -> NDArray[Any]:
         """Return X as an (n, d) integer array of valid encodings, or raise :class:`ArchitectureError`."""
@@ -157,27 +164,29 @@ class SearchSpace(ABC):
         return mixed_radix(checked, cardinalities=self._cardinalities)
 
     def code(self, arch: str | Sequence[int]) -> int:
-        """Index of one architecture, given as string or as d integers: :meth:`codes` without array overhead."""
-        if isinstance(arch, str):
-            if self.size <= _STRING_TABLE_LIMIT:
-                found = self._code_of_string.get(arch)
-                if found is None:
-                    raise self._not_an_architecture(arch)
-                return found
-            arch = self._parse(arch)
-        code = 0
-        if len(arch) != len(self._cardinalities):
-            raise ArchitectureError(f"space {self.name!r}: expected {self.n_variables} integers, got {len(arch)}")
-        for value, cardinality in zip(arch, self._cardinalities, strict=True):
-            if not 0 <= value < cardinality:
-                raise ArchitectureError(f"space {self.name!r}: {tuple(arch)} has a value outside 0..{cardinality - 1}")
-            code = code * cardinality + value
-        return int(code)
+        """Index of one architecture, given as string or as d integers: :meth:`codes` without array overhead.
+
+        Raises
+        ------
+        ArchitectureError
+            It is not an architecture of this space.
+        SpaceSizeError
+            The space has 2**63 architectures or more.
+        """
+        if self.size <= _STRING_TABLE_LIMIT:
+            known = self._code_of_string if isinstance(arch, str) else self._code_of_row
+            code = known.get(arch if isinstance(arch, (str, tuple)) else tuple(arch))  # type: ignore[arg-type]
+            if code is not None:
+                return code
+        row = self.encode([arch]) if isinstance(arch, str) else np.asarray([arch])
+        return int(self.codes(row)[0])
 
     def from_codes(self, codes: ArrayLike) -> NDArray[Any]:
         """(n, d) encodings of indices in lexicographic order: the inverse of :meth:`codes`."""
         indices = np.asarray(codes)
-        if indices.ndim != 1 or (indices.size and (indices.min() < 0 or int(indices.max()) >= self.size)):
+        if indices.ndim != 1 or (
+            indices.size and (indices.dtype.kind not in "iu" or indices.min() < 0 or int(indices.max()) >= self.size)
+        ):
             raise ArchitectureError(f"space {self.name!r}: expected a vector of indices in 0..{self.size - 1}")
         return from_mixed_radix(indices, cardinalities=self._cardinalities).astype(self.dtype)
 
@@ -204,7 +213,7 @@ class SearchSpace(ABC):
 
     def neighbors(self, x: ArrayLike) -> NDArray[Any]:
         """All architectures that differ from x, (d,), in exactly one variable: (sum(cardinalities - 1), d)."""
-        origin = self.check(np.asarray(x)[None, :])[0]
+        origin = self.check(np.asarray(x)[None])[0]
         changes = [
             (j, value)
             for j, cardinality in enumerate(self.cardinalities)
@@ -270,6 +279,10 @@ class SearchSpace(ABC):
     @cached_property
     def _code_of_string(self) -> dict[str, int]:
         return {s: i for i, s in enumerate(self._all_strings)}
+
+    @cached_property
+    def _code_of_row(self) -> dict[tuple[int, ...], int]:
+        return {row: i for i, row in enumerate(product(*map(range, self._cardinalities)))}
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

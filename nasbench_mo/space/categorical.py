@@ -28,7 +28,7 @@ class CategoricalSpace(SearchSpace):
     Raises
     ------
     SpecError
-        No variable, an empty or repeated value, or a ``,`` or ``=`` in a name or value.
+        No variable, an empty or repeated name or value, or a ``,`` or ``=`` in one.
 
     Examples
     --------
@@ -42,10 +42,17 @@ class CategoricalSpace(SearchSpace):
     def __init__(self, name: str, choices: Mapping[str, Sequence[object]]) -> None:
         if not choices:
             raise SpecError(f"space {name!r}: expected at least one variable, got none")
+        for key, values in choices.items():
+            if isinstance(values, str):
+                raise SpecError(
+                    f"space {name!r}: variable {str(key)!r} needs a list of values, got the text {values!r}"
+                )
         self.name = name
         self._variables = tuple(
             Variable(name=str(key), values=tuple(str(v) for v in values)) for key, values in choices.items()
         )
+        if len({v.name for v in self._variables}) != len(self._variables):
+            raise SpecError(f"space {name!r}: two variables have one name: {[v.name for v in self._variables]}")
         for variable in self._variables:
             self._check_variable(variable)
 

@@ -1,0 +1,218 @@
+"""The command line: what it prints, what it refuses, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nasbench_mo.cli import main
+from nasbench_mo.experiment import Run
+
+CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+DEAD = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+DEMO = "nb201s-c10-eyeriss-fpga-v1"
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in this process: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("NASBENCH_MO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nasbench-mo", *arguments])
+        try:
+            main()
+            code = 0
+        except SystemExit as leaving:
+            code = int(leaving.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["spaces", "problems", "predictors", "tables", "searchers", "sources"])
+def test_list_prints_rows_for_people_and_for_programs(call, kind):
+    code, text, _ = call("list", kind)
+    assert code == 0
+    _, machine, _ = call("list", kind, "--json")
+    rows = json.loads(machine)
+    assert len(text.splitlines()) == len(rows) + 1
+    assert all(next(iter(row.values())) in text for row in rows)
+
+
+def test_list_boards_says_that_there_are_none(call):
+    assert call("list", "boards") == (0, "no boards yet\n", "")
+
+
+def test_list_problems_tells_what_needs_an_import(call):
+    rows = {r["problem"]: r["ready"] for r in json.loads(call("list", "problems", "--json")[1])}
+    assert rows[DEMO] == "yes"
+    assert rows["nb201-c10-2080ti_1-v1"] == "needs import"
+
+
+@pytest.mark.parametrize(
+    "identifier", [DEMO, "nb201", "nb201-c10-valerr-xgb-v1", "nb201-fpga-latency-modelled-v1", "nsga2"]
+)
+def test_show_explains_every_kind_of_thing(call, identifier):
+    code, text, _ = call("show", identifier)
+    assert code == 0
+    assert text.strip()
+    assert json.loads(call("show", identifier, "--json")[1])
+
+
+def test_query_gives_values_with_unit_and_split(call):
+    code, text, _ = call("query", DEMO, CELL, DEAD)
+    assert code == 0
+    assert "error_percent" in text
+    assert "split valid" in text
+    assert "degenerate" in text
+    rows = json.loads(call("query", DEMO, CELL, "--json")[1])
+    latency = rows[0]["objectives"]["latency_eyeriss_ms"]
+    assert latency["value"] == pytest.approx(1.67954 + 5 * 1.47456)
+    assert (latency["unit"], latency["kind"], latency["convention"]) == ("ms", "modelled", "all")
+
+
+def test_predict_states_its_deviation(call):
+    rows = json.loads(call("predict", "nb201-c10-valerr-xgb-v1", CELL, "--json")[1])
+    assert 5 < rows[0]["value"] < 15
+    assert 0 < rows[0]["std"] < 2
+    assert "+-" in call("predict", "nb201-c10-valerr-xgb-v1", CELL)[1]
+
+
+def test_search_writes_a_run_and_prints_its_share(call, tmp_path):
+    code, text, _ = call("search", DEMO, "--budget", "60", "--seed", "3", "--html", "page.html")
+    assert code == 0
+    assert "HV/HV*" in text
+    run = Run.load(tmp_path / "run.parquet")
+    assert (len(run), run.identity.seed) == (60, 3)
+    assert f"{run.hypervolume_share():.4f}" in text
+    assert CELL[:14] in (tmp_path / "page.html").read_text()
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "cache") == ["page.html", "run.parquet"]
+
+
+def test_search_does_not_replace_a_run_unless_told(call, tmp_path):
+    call("search", DEMO, "--budget", "5", "--searcher", "random")
+    before = (tmp_path / "run.parquet").read_bytes()
+    code, _, message = call("search", DEMO, "--budget", "5", "--searcher", "random")
+    assert code == 2
+    assert "--force" in message
+    assert (tmp_path / "run.parquet").read_bytes() == before
+    assert call("search", DEMO, "--budget", "6", "--searcher", "random", "--force")[0] == 0
+    assert len(Run.load(tmp_path / "run.parquet")) == 6
+
+
+def test_search_json_is_one_document(call):
+    facts = json.loads(call("search", DEMO, "--budget", "30", "--option", "population=10", "--json")[1])
+    assert facts["evaluations"] == 30
+    assert 0 < facts["hypervolume_share"]["score"] <= 1
+    assert Run.load(facts["run"]).identity.searcher_options["population"] == 10
+
+
+def test_demo_draws_the_front_and_writes_both_files(call, tmp_path):
+    code, text, _ = call("demo", "--budget", "50")
+    assert code == 0
+    assert "latency eyeriss" in text
+    assert "latency fpga" in text
+    assert "HV/HV*" in text
+    assert (tmp_path / "front.html").stat().st_size > 20_000
+    assert call("demo", "--budget", "50")[0] == 0  # again, over the old files
+
+
+def test_manifest_recomputes_the_published_one(call):
+    from nasbench_mo.benchmark import Manifest, differences, published_manifest
+
+    made = Manifest.from_json(call("manifest", DEMO)[1])
+    published = published_manifest(DEMO)
+    assert published is not None
+    assert differences(published, made) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("query", "nb201s-c10-eyeris-v1", CELL), ["nb201s-c10-eyeriss-v1"]),
+        (("query", DEMO, "|nor_conv_9x9~0|"), ["|nor_conv_9x9~0|", "not an architecture"]),
+        (("show", "nsga3"), ["nsga2"]),
+        (("predict", "nb201-c10-valerr-xgb-v9", CELL), ["nb201-c10-valerr-xgb-v1"]),
+        (("search", DEMO, "--searcher", "nsga"), ["nsga2"]),
+        (("search", DEMO, "--option", "population"), ["NAME=VALUE"]),
+        (("search", DEMO, "--option", "popsize=5"), ["popsize"]),
+        (("search", DEMO, "--out", "."), ["folder"]),
+        (("search", "nb201-c10-2080ti_1-v1"), ["nasbench-mo import"]),
+        (("import", "colums", "file.csv"), ["columns"]),
+        (("import", "columns", "absent.csv"), ["absent.csv"]),
+        (("fetch", "nats"), ["nats"]),
+        (("predictor", "train", "absent.yaml"), ["absent.yaml"]),
+    ],
+)
+def test_wrong_input_is_one_sentence_exit_2_and_nothing_written(call, tmp_path, arguments, words):
+    code, out, message = call(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message.startswith("error: ")
+    assert "Traceback" not in message
+    assert all(word in message for word in words), message
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("arguments", [("search",), ("search", DEMO, "--budget", "0"), ("list", "things"), ("nonsense",)])
+def test_wrong_usage_is_exit_2(call, arguments):
+    code, _, message = call(*arguments)
+    assert code == 2
+    assert message
+
+
+def test_our_own_fault_is_not_exit_2(call, monkeypatch):
+    import nasbench_mo.cli.reading as reading
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(reading, "print_list", broken)
+    with pytest.raises(ZeroDivisionError):
+        call("list", "spaces")
+
+
+def test_help_fits_80_columns(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in ((), ("search",), ("import",), ("query",), ("demo",)):
+        code, text, _ = call(*command, "--help")
+        assert code == 0
+        assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_installed_command_keeps_stdout_clean_in_a_pipe(tmp_path):
+    command = Path(sys.executable).with_name("nasbench-mo")
+    done = subprocess.run(
+        [command, "search", DEMO, "--budget", "25", "--json"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["evaluations"] == 25
+    assert done.stderr == ""
+
+
+def test_real_tables_from_import_to_front(call, shared, tmp_path):
+    specs = Path(__file__).parent / "specs"
+    for folder, name in (("nasbench201", "nasbench201"), ("help-latency", "help_nasbench201")):
+        code, text, message = call(
+            "import", "columns", str(shared / folder / f"{name}.npz"), "--spec", str(specs / f"{name}.yaml")
+        )
+        assert (code, message) == (0, "")
+    assert "equal to the published manifest" in text
+    assert "+local" not in text
+    problem = "nb201-c10-2080ti_1-v1"
+    code, text, _ = call("query", problem, CELL)
+    assert "91.5533" in text  # validation accuracy, mean of seeds 777, 888, 999
+    assert "94.3633" in text
+    assert "seed 888" in text
+    facts = json.loads(call("search", problem, "--budget", "500", "--json")[1])
+    assert facts["problem"] == problem
+    assert facts["hypervolume_share"]["score"] > 0.98
+    assert facts["hypervolume_share"]["test"] > 0.97
