@@ -71,7 +71,7 @@ def available(kind: Kind) -> list[str]:
 
 def find(kind: Kind, identifier: str) -> Path | None:
     """Folder of an artefact, or None where it does not exist."""
-    if "/" in identifier or "\\" in identifier or identifier.startswith("."):
+    if not identifier or "/" in identifier or "\\" in identifier or identifier.startswith("."):
         return None
     for root in roots(kind):
         if (root / identifier / "card.md").is_file():

@@ -6,6 +6,7 @@ import importlib
 import logging
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
+from operator import attrgetter
 from typing import Any, Final, final
 
 from nasbench_mo.errors import MissingDependencyError, UnknownNameError, did_you_mean
@@ -82,4 +83,4 @@ class Registry:
 
 def _load(target: str) -> Any:
     module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return attrgetter(attribute)(importlib.import_module(module))

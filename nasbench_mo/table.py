@@ -239,10 +239,22 @@ class Table:
             if array.dtype.kind in "UTO" and array.ndim == 1:
                 return self.rows(array.tolist())
         self._refuse_operators()
-        X = check_encodings(archs, cardinalities=self.header.cardinalities, owner=f"table {self.id!r}")
+        rows = self.locate(archs)
+        if not self.header.dense:
+            self._refuse_absent(rows, archs)
+        return rows
+
+    def locate(self, X: ArrayLike) -> NDArray[np.intp]:
+        """Rows of (n, d) encodings, (n,) integers, -1 where the table has no row."""
+        checked = check_encodings(X, cardinalities=self.header.cardinalities, owner=f"table {self.id!r}")
         if self.header.dense:
-            return mixed_radix(X, cardinalities=self.header.cardinalities)
-        return self._sparse_rows(X)
+            return mixed_radix(checked, cardinalities=self.header.cardinalities)
+        if self._direct_index is not None:
+            return self._direct_index[mixed_radix(checked, cardinalities=self.header.cardinalities)].astype(np.intp)
+        keys, order = self._sorted_keys
+        wanted = byte_keys(checked)
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[at] == wanted, order[at], -1)
 
     @cached_property
     def archs(self) -> list[str]:
@@ -329,21 +341,14 @@ class Table:
         order = np.argsort(keys, kind="stable")
         return keys[order], order
 
-    def _sparse_rows(self, X: NDArray[Any]) -> NDArray[np.intp]:
-        if self._direct_index is not None:
-            rows = self._direct_index[mixed_radix(X, cardinalities=self.header.cardinalities)].astype(np.intp)
-        else:
-            keys, order = self._sorted_keys
-            wanted = byte_keys(X)
-            at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-            rows = np.where(keys[at] == wanted, order[at], -1)
+    def _refuse_absent(self, rows: NDArray[np.intp], X: ArrayLike) -> None:
         absent = np.flatnonzero(rows < 0)
         if absent.size:
             raise MissingValueError(
                 f"table {self.id!r} holds {len(self)} architectures of {self.header.space!r}; it has no row for "
-                f"encoding {X[absent[0]].tolist()} (row {absent[0]} of the query; {absent.size} absent in all)"
+                f"encoding {np.asarray(X)[absent[0]].tolist()} (row {absent[0]} of the query; {absent.size} absent "
+                "in all)"
             )
-        return rows
 
     def _refuse_missing(self, found: NDArray[np.float64], rows: NDArray[np.intp], columns: Sequence[Any]) -> None:
         missing = np.argwhere(np.isnan(found))
@@ -390,6 +395,7 @@ def write_table(
     import pyarrow.parquet as pq
 
     n = len(archs)
+    cardinalities = tuple(int(c) for c in cardinalities)
     if n == 0:
         raise FormatError(f"table {id!r} has no rows")
     _check_columns(columns, n=n)
@@ -398,7 +404,7 @@ def write_table(
     order = np.arange(n)
     dense = False
     if rows == "architecture":
-        if encodings is None or len(cardinalities) == 0:
+        if encodings is None or not cardinalities:
             raise FormatError(f"table {id!r}: a table of architectures needs encodings and cardinalities")
         if max(cardinalities) > 1 << 15:
             raise FormatError(f"table {id!r}: a variable has {max(cardinalities)} values, more than 32768")
@@ -423,7 +429,7 @@ def write_table(
         "id": id,
         "space": space,
         "rows": rows,
-        "cardinalities": [int(c) for c in cardinalities],
+        "cardinalities": cardinalities,
         "dense": dense,
         "n_rows": n,
     }

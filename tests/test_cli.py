@@ -163,7 +163,9 @@ def test_wrong_input_is_one_sentence_exit_2_and_nothing_written(call, tmp_path, 
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
-@pytest.mark.parametrize("arguments", [("search",), ("search", DEMO, "--budget", "0"), ("list", "things"), ("nonsense",)])
+@pytest.mark.parametrize(
+    "arguments", [("search",), ("search", DEMO, "--budget", "0"), ("list", "things"), ("nonsense",)]
+)
 def test_wrong_usage_is_exit_2(call, arguments):
     code, _, message = call(*arguments)
     assert code == 2

@@ -39,18 +39,14 @@ def counted_surface(fronts: list[Floats], *, n_needed: int) -> list[list[float]]
     grid = [np.array(node) for node in product(*axes)]
     attained = [node for node in grid if attained_by(node, fronts=fronts) >= n_needed]
     minimal = [
-        node
-        for node in attained
-        if not any(np.all(other <= node) and np.any(other < node) for other in attained)
+        node for node in attained if not any(np.all(other <= node) and np.any(other < node) for other in attained)
     ]
     return sorted(node.tolist() for node in minimal)
 
 
 @relaxed
 @given(fronts=runs(max_objectives=2), data=st.data())
-def test_a_surface_of_two_objectives_equals_the_count_on_the_grid(
-    fronts: list[Floats], data: st.DataObject
-) -> None:
+def test_a_surface_of_two_objectives_equals_the_count_on_the_grid(fronts: list[Floats], data: st.DataObject) -> None:
     n_needed = data.draw(st.integers(1, len(fronts)))
     surface = attainment_surface(fronts, quantile=n_needed / len(fronts))
     assert surface.tolist() == counted_surface(fronts, n_needed=n_needed)

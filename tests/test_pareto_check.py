@@ -162,9 +162,7 @@ def test_masked_values_are_an_error(call: Call) -> None:
         call(np.ma.masked_greater(SAMPLE, 6))
 
 
-@pytest.mark.skipif(
-    bool(np.finfo(np.longdouble).max <= np.finfo(np.float64).max), reason="long double is float64 here"
-)
+@pytest.mark.skipif(bool(np.finfo(np.longdouble).max <= np.finfo(np.float64).max), reason="long double is float64 here")
 def test_a_long_double_beyond_float64_is_an_error() -> None:
     with pytest.raises(FrontError, match="got inf at row 0, column 0"):
         pareto.nondominated(np.array([[np.finfo(np.longdouble).max, 0]], dtype=np.longdouble))

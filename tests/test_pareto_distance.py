@@ -33,9 +33,7 @@ def set_pairs(draw: st.DrawFn) -> tuple[Floats, Floats]:
 def slow_igd_plus(F: Floats, *, reference_front: Floats) -> float:
     shortfalls = []
     for target in reference_front:
-        lengths = [
-            math.sqrt(sum(max(a - r, 0.0) ** 2 for a, r in zip(point, target, strict=True))) for point in F
-        ]
+        lengths = [math.sqrt(sum(max(a - r, 0.0) ** 2 for a, r in zip(point, target, strict=True))) for point in F]
         shortfalls.append(min(lengths))
     return float(np.mean(shortfalls))
 
@@ -91,9 +89,7 @@ def test_the_indicators_are_not_symmetric() -> None:
 @pytest.mark.parametrize("indicator", INDICATORS)
 @relaxed
 @given(pair=set_pairs())
-def test_a_set_is_at_no_distance_from_itself_and_from_its_front(
-    indicator: object, pair: tuple[Floats, Floats]
-) -> None:
+def test_a_set_is_at_no_distance_from_itself_and_from_its_front(indicator: object, pair: tuple[Floats, Floats]) -> None:
     assert callable(indicator)
     F, _ = pair
     assert indicator(F, reference_front=front(F)) == 0.0

@@ -45,9 +45,7 @@ def test_nondominated_equals_the_quadratic_oracle(F: Floats, keep_duplicates: bo
 
 @pytest.mark.parametrize("n_objectives", [1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize("keep_duplicates", [True, False])
-def test_nondominated_equals_the_oracle_on_many_rows_with_ties(
-    n_objectives: int, keep_duplicates: bool
-) -> None:
+def test_nondominated_equals_the_oracle_on_many_rows_with_ties(n_objectives: int, keep_duplicates: bool) -> None:
     rng = np.random.default_rng(n_objectives)
     # Equal sums make most rows nondominated, few values make duplicates.
     F = rng.multinomial(9, np.full(n_objectives, 1 / n_objectives), size=1500).astype(np.float64)
@@ -173,8 +171,6 @@ def test_normalize_names_the_objective_without_a_range(nadir: list[float]) -> No
     ("ideal", "nadir", "F"),
     [([-1.7e308], [1.7e308], [[0.0]]), ([0.0], [1e-300], [[1e300]]), ([-1e308], [1.0], [[1.7e308]])],
 )
-def test_normalize_says_when_it_overflows(
-    ideal: list[float], nadir: list[float], F: list[list[float]]
-) -> None:
+def test_normalize_says_when_it_overflows(ideal: list[float], nadir: list[float], F: list[list[float]]) -> None:
     with pytest.raises(FrontError, match="must fit into float64"):
         normalize(F, ideal=ideal, nadir=nadir)

@@ -94,9 +94,7 @@ def test_a_three_objective_corner_has_three_boxes_less_their_overlaps() -> None:
     assert hypervolume(F, reference=[3, 3, 3]) == 3 * 2 - 3 * 1 + 1
 
 
-@pytest.mark.parametrize(
-    "outside", [[5.0, 0.0], [0.0, 5.0], [5.0, 5.0], [6.0, -100.0], [-100.0, 6.0], [9.0, 9.0]]
-)
+@pytest.mark.parametrize("outside", [[5.0, 0.0], [0.0, 5.0], [5.0, 5.0], [6.0, -100.0], [-100.0, 6.0], [9.0, 9.0]])
 def test_a_point_not_strictly_better_than_the_reference_adds_nothing(outside: list[float]) -> None:
     reference = [5.0, 5.0]
     assert hypervolume([outside], reference=reference) == 0.0
@@ -151,9 +149,7 @@ def test_hypervolume_depends_on_neither_order_nor_copies_nor_dominated_points(F:
 
 @relaxed
 @given(F=point_sets(max_rows=20), factor=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
-def test_hypervolume_scales_with_each_unit_and_ignores_a_shift(
-    F: Floats, factor: float, shift: float
-) -> None:
+def test_hypervolume_scales_with_each_unit_and_ignores_a_shift(F: Floats, factor: float, shift: float) -> None:
     F = np.round(F)
     reference = corner_of(F)
     moved = F.copy()
@@ -171,9 +167,7 @@ def test_hypervolume_scales_with_each_unit_and_ignores_a_shift(
 def test_a_contribution_is_what_removing_the_row_loses(F: Floats) -> None:
     reference = corner_of(F)
     total = inclusion_exclusion(F, reference=reference)
-    expected = [
-        total - inclusion_exclusion(np.delete(F, i, axis=0), reference=reference) for i in range(len(F))
-    ]
+    expected = [total - inclusion_exclusion(np.delete(F, i, axis=0), reference=reference) for i in range(len(F))]
     contributions = hypervolume_contributions(F, reference=reference)
     assert contributions == pytest.approx(expected, rel=1e-9, abs=1e-8)
     assert (contributions >= 0).all()
@@ -185,9 +179,7 @@ def test_contributions_of_a_front_are_those_of_removal(F: Floats) -> None:
     best = front(F)
     reference = corner_of(F)
     total = hypervolume(best, reference=reference)
-    expected = [
-        total - hypervolume(np.delete(best, i, axis=0), reference=reference) for i in range(len(best))
-    ]
+    expected = [total - hypervolume(np.delete(best, i, axis=0), reference=reference) for i in range(len(best))]
     contributions = hypervolume_contributions(best, reference=reference)
     assert contributions == pytest.approx(expected, rel=1e-9, abs=1e-8)
 

@@ -139,6 +139,14 @@ def test_the_tables_can_be_stored_and_asked(checkout: Path, tmp_path: Path) -> N
         assert opened.query(table.encodings, [column])[:, 0].tolist() == [value(table, column, a) for a in archs]
 
 
+def test_the_files_of_a_checkout_are_on_the_card(checkout: Path, tmp_path: Path) -> None:
+    _, fbnet, _ = read(checkout)
+    latency = checkout / "data" / "fbnet" / "latency"
+    expected = {"fbnet/metainfo.pt": latency.parent / "metainfo.pt"}
+    assert fbnet.files == expected | {f"fbnet/latency/{d}.pt": latency / f"{d}.pt" for d in DEVICES["fbnet"]}
+    assert [table.files for table in read(zipped(checkout, tmp_path / "help.zip"))] == [{}, {}, {}]
+
+
 def test_parts_may_be_missing(checkout: Path) -> None:
     for part in ("nasbench201", "ofa"):
         (checkout / "data" / part).rename(checkout / part)

@@ -62,6 +62,8 @@ def test_wheel_works_in_an_empty_environment_elsewhere(wheel, tmp_path):
     assert done.returncode == 0, done.stderr
     objectives = json.loads(done.stdout)[0]["objectives"]
     assert objectives["latency_fpga_ms"]["value"] == pytest.approx(1.13296 + 3 * 1.2576)
-    listing = subprocess.run([python, "-m", "pip", "list", "--format", "json"], capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        [python, "-m", "pip", "list", "--format", "json"], capture_output=True, text=True, check=True
+    )
     installed = {p["name"].lower() for p in json.loads(listing.stdout)}
     assert not {n for n in installed if n.startswith("nvidia") or n in ("torch", "xgboost")}

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
-from nasbench_mo.encoding import byte_keys, check_encodings
 from nasbench_mo.errors import ObjectiveError, SpecError
 from nasbench_mo.hardware import OperatorCosts
 from nasbench_mo.objective import Objective, to_minimised
@@ -25,7 +24,6 @@ from nasbench_mo.predictor import describe_predictor, load_predictor
 from nasbench_mo.sources import load_table
 from nasbench_mo.space import space
 from nasbench_mo.space.nb201 import NB201, Skeleton
-from nasbench_mo.table import Table
 
 #: Splits that a search may never see.
 HIDDEN_SPLITS = ("test", "validtest")
@@ -137,22 +135,10 @@ class TableValues(Values):
 
     def _read(self, columns: tuple[str, ...], X: NDArray[Any]) -> NDArray[np.float64]:
         table = load_table(self.table)
-        rows, present = _rows(table, X)
-        found = np.where(present[:, None], table.matrix(columns)[rows], np.nan)
+        rows = table.locate(X)
+        found = np.where(rows[:, None] < 0, np.nan, table.matrix(columns)[rows])
         minimised = [to_minimised(found[:, j], table.objectives[c]) for j, c in enumerate(columns)]
         return np.stack(minimised, axis=1)
-
-
-def _rows(table: Table, X: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Row of each architecture, (n,), and whether the table has one; row 0 stands where it has none."""
-    if table.header.dense:
-        return table.rows(X), np.ones(len(X), dtype=bool)
-    checked = check_encodings(X, cardinalities=table.header.cardinalities, owner=f"table {table.id!r}")
-    keys, wanted = byte_keys(table.encodings()), byte_keys(checked)
-    order = np.argsort(keys, kind="stable")
-    rows = order[np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)]
-    present = keys[rows] == wanted
-    return np.where(present, rows, 0), present
 
 
 @final

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,11 @@ def print_list(kind: str, *, as_json: bool) -> None:
     elif not rows:
         print(f"no {kind} yet" + ("; see 'nasbench-mo import --help'" if kind == "tables" else ""))
     else:
-        print(columns_text(rows))
+        print(columns_text(rows, cut=sys.stdout.isatty()))
 
 
-def columns_text(rows: Sequence[dict[str, str]]) -> str:
-    """Rows as aligned columns under a header; the last column is cut to the terminal's width."""
+def columns_text(rows: Sequence[dict[str, str]], *, cut: bool) -> str:
+    """Rows as aligned columns under a header; on request the last column is cut to the terminal's width."""
     names = list(rows[0])
     widths = [max(len(n), *(len(r[n]) for r in rows)) for n in names]
     total = max(80, shutil.get_terminal_size((100, 24)).columns)
@@ -43,7 +44,7 @@ def columns_text(rows: Sequence[dict[str, str]]) -> str:
     for row in ({n: n.upper() for n in names}, *rows):
         last = row[names[-1]]
         cells = [row[n].ljust(w) for n, w in zip(names[:-1], widths[:-1], strict=True)]
-        cells.append(last if len(last) <= room or room < 20 else last[: room - 1] + "…")
+        cells.append(last if not cut or len(last) <= room or room < 20 else last[: room - 1] + "…")
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 

@@ -47,7 +47,7 @@ def search(request: SearchRequest, *, as_json: bool) -> None:
         raise RunError(f"{request.out} is a folder; give the name of a file")
     if request.out.exists() and not request.force:
         raise RunError(f"{request.out} exists; add --force to replace it, or choose another --out")
-    with _progress(request.problem, hidden=as_json) as progress:
+    with _progress(f"searching {request.problem}", total=request.budget, hidden=as_json) as progress:
         finished = run(
             opened,
             made,
@@ -66,7 +66,7 @@ def search(request: SearchRequest, *, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def _progress(title: str, *, hidden: bool) -> Iterator[Progress | None]:
+def _progress(title: str, *, total: int, hidden: bool) -> Iterator[Progress | None]:
     """A bar on a terminal, nothing in a pipe."""
     if hidden or not sys.stderr.isatty():
         yield None
@@ -77,8 +77,8 @@ def _progress(title: str, *, hidden: bool) -> Iterator[Progress | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"searching {title}")
-        yield lambda done, budget: bar.update(task, completed=done, total=budget)
+        task = bar.add_task(title, total=total)
+        yield lambda done, _: bar.update(task, completed=done)
 
 
 def _shares(finished: Run, opened: Problem) -> dict[str, float]:
@@ -163,7 +163,7 @@ def _front_text(finished: Run, opened: Problem) -> str:
     ]
     n_distinct = len(distinct)
     head = f"front: {len(front)} architectures, {n_distinct} distinct points"
-    return head + (f", {len(rows)} shown\n" if len(rows) < n_distinct else "\n") + columns_text(rows)
+    return head + (f", {len(rows)} shown\n" if len(rows) < n_distinct else "\n") + columns_text(rows, cut=False)
 
 
 def _front_mask(finished: Run) -> NDArray[np.bool_]:

@@ -7,12 +7,14 @@ many times in a row ends the run.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -285,19 +287,24 @@ class _Loop:
 
 def environment() -> dict[str, Any]:
     """Versions and machine that a number depends on."""
-    versions = {}
-    for name in ("nasbench-mo", "numpy", "pymoo", "moocore", "pyarrow", "xgboost-cpu", "xgboost"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return {
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": {"python": platform.python_version(), **dict(_versions())},
         "machine": {"system": platform.system(), "architecture": platform.machine(), "cpu": _cpu_model()},
         "implementation": sys.implementation.name,
     }
 
 
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Installed version of each package that a number depends on; reading them takes milliseconds."""
+    versions = []
+    for name in ("nasbench-mo", "numpy", "pymoo", "moocore", "pyarrow", "xgboost-cpu", "xgboost"):
+        with contextlib.suppress(PackageNotFoundError):
+            versions.append((name, version(name)))
+    return tuple(versions)
+
+
+@cache
 def _cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():

@@ -213,7 +213,7 @@ class Journal:
             self.path.unlink()
 
     def _is_ours(self) -> bool:
-        return next(self._complete_lines(), "").rstrip("\n") == self._head
+        return next(self._complete_lines(), b"").rstrip(b"\n") == self._head.encode()
 
     def _take(self, line: bytes) -> None:
         try:

@@ -58,7 +58,10 @@ class FitSpec:
         """Read and check a YAML specification."""
         import yaml
 
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise SpecError(f"{path} is not YAML: {error}") from error
         known = [f.name for f in dataclasses.fields(cls)]
         if not isinstance(fields, dict):
             raise SpecError(f"{path}: expected a mapping, got {type(fields).__name__}")

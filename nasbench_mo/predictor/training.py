@@ -69,7 +69,10 @@ class TrainingSpec:
         """Read and check a YAML specification."""
         import yaml
 
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise SpecError(f"{path} is not YAML: {error}") from error
         if not isinstance(fields, dict):
             raise SpecError(f"{path}: expected a mapping, got {type(fields).__name__}")
         known = list(cls.__slots__)
@@ -250,7 +253,7 @@ def _card(
     body = f"""
 # {spec.id}
 
-Predicts {reference.objective.describe()}.
+Predicts `{reference.objective.column}`: {reference.objective.describe()}.
 
 Gradient-boosted trees on log({unit}), fitted to {len(parts["fit"]):,} cells, spread calibrated on
 {len(parts["calibration"]):,} other topologies. On {figures.n_rows:,} held-out topologies: Kendall tau-b

@@ -95,8 +95,8 @@ class Searcher(ABC):
         SearcherError
             The shapes do not fit or a value is not finite.
         """
-        encodings = self.space.check(X)
-        values = np.asarray(F, dtype=np.float64)
+        encodings = np.array(self.space.check(X))  # copies: the caller may reuse its arrays
+        values = np.array(F, dtype=np.float64)
         expected = (len(encodings), self.n_objectives)
         if values.shape != expected:
             raise SearcherError(f"searcher {self.name!r}: expected values of shape {expected}, got {values.shape}")

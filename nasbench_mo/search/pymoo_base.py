@@ -24,6 +24,7 @@ class PymooSearcher(Searcher):
         self._algorithm: Any = None
         self._problem: Any = None
         self._generation: Any = None
+        self._X: NDArray[Any] = np.empty((0, space.n_variables), dtype=np.int64)
         self._n_given = 0
         self._told: list[NDArray[np.float64]] = []
 
@@ -34,11 +35,10 @@ class PymooSearcher(Searcher):
     def _ask(self, n: int | None) -> NDArray[Any]:
         if self._generation is None:
             self._start_generation()
-        X = self._generation.get("X")
-        if self._n_given == len(X):
+        if self._n_given == len(self._X):
             raise SearcherError(f"searcher {self.name!r}: tell this generation's values before asking for the next")
-        stop = len(X) if n is None else min(len(X), self._n_given + n)
-        rows: NDArray[Any] = X[self._n_given : stop].astype(self.space.dtype)
+        stop = len(self._X) if n is None else min(len(self._X), self._n_given + n)
+        rows: NDArray[Any] = self._X[self._n_given : stop].astype(self.space.dtype)
         self._n_given = stop
         return rows
 
@@ -46,20 +46,22 @@ class PymooSearcher(Searcher):
         n_told = sum(len(values) for values in self._told)
         if self._generation is None or n_told + len(F) > self._n_given:
             raise SearcherError(f"searcher {self.name!r}: told {len(F)} architectures that were not asked for")
-        if not np.array_equal(self._generation.get("X")[n_told : n_told + len(F)], X):
+        if not np.array_equal(self._X[n_told : n_told + len(F)], X):
             raise SearcherError(f"searcher {self.name!r}: tell architectures in the order in which they were asked")
         self._told.append(F)
-        if n_told + len(F) == len(self._generation):
+        if n_told + len(F) == len(self._X):
             self._finish_generation()
 
     def _start_generation(self) -> None:
         if self._algorithm is None:
             self._setup()
-        self._generation = self._algorithm.ask()
+        generation = self._algorithm.ask()
+        if generation is None or len(generation) == 0:
+            raise ExhaustedError(f"searcher {self.name!r}: no offspring differs from the population")
+        self._generation = generation
+        self._X = generation.get("X")
         self._n_given = 0
         self._told = []
-        if self._generation is None or len(self._generation) == 0:
-            raise ExhaustedError(f"searcher {self.name!r}: no offspring differs from the population")
 
     def _finish_generation(self) -> None:
         from pymoo.core.evaluator import Evaluator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from nasbench_mo import artifacts
 from nasbench_mo.space import SearchSpace
 from nasbench_mo.table import Column, Table, write_table
+
+#: A card lists this many files one by one.
+_MOST_FILES_LISTED = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +110,18 @@ def _card(table: SourceTable, *, files: Mapping[str, Path], command: str) -> str
         "citation": facts.citation,
         "command": command,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "files_sha256": {name: artifacts.sha256(path) for name, path in {**files, **table.files}.items()},
+        "files_sha256": _hashes({**files, **table.files}),
         "versions": {"nasbench-mo": version("nasbench-mo"), "python": platform.python_version()},
     }
     rows = "\n".join(f"| `{c.objective.column}` | {c.objective.describe()} |" for c in table.columns)
     body = f"# {table.id}\n\n{facts.notes}\n\n| column | meaning |\n|---|---|\n{rows}\n"
     return artifacts.render_card({k: v for k, v in front.items() if v is not None}, body=body)
+
+
+def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of each file; of a folder of many files the SHA-256 of their sorted ``name hash`` lines."""
+    hashes = {name: artifacts.sha256(path) for name, path in files.items()}
+    if len(hashes) <= _MOST_FILES_LISTED:
+        return hashes
+    lines = "".join(f"{name} {hashes[name]}\n" for name in sorted(hashes))
+    return {f"{len(hashes)} files, sorted 'name sha256' lines": hashlib.sha256(lines.encode()).hexdigest()}

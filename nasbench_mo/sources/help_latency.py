@@ -151,6 +151,11 @@ def _table(part: _Part, folder: _Folder) -> SourceTable:
         space=searched,
         encodings=encodings,
         columns=tuple(columns),
+        files={
+            file.relative_to(folder.parent).as_posix(): file
+            for file in (listed, *files.values())
+            if isinstance(file, Path) and isinstance(folder, Path)
+        },
         provenance=Provenance(
             source="HELP; eyeriss, fpga, raspi4 and pixel3 are taken from HW-NAS-Bench",
             licence="MIT",

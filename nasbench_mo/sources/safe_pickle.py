@@ -206,7 +206,9 @@ class PlainDtype:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """Take the byte order from a pickled dtype's state; refuse records, sub-arrays and metadata."""
         if not isinstance(state, tuple) or len(state) != 8 or any(part is not None for part in state[2:5]):
-            raise FormatError(f"the pickled NumPy dtype {self._code!r} has fields, a sub-array or metadata; refused")
+            raise FormatError(
+                f"a pickled NumPy dtype, {self._code[:60]!r}, has fields, a sub-array or metadata; refused"
+            )
         if state[1] not in ("<", ">", "|", "="):
             raise FormatError(f"a pickled NumPy dtype has the byte order {state[1]!r}; expected one of < > | =")
         self._order = state[1]

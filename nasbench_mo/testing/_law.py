@@ -56,9 +56,7 @@ def law(subject: str, text: str) -> Iterator[Law]:
     try:
         yield made
     except NasbenchMoError as error:
-        raise AssertionError(
-            f"{subject} breaks the law {text!r}: it raised {type(error).__name__}: {error}"
-        ) from error
+        raise AssertionError(f"{subject} breaks the law {text!r}: it raised {type(error).__name__}: {error}") from error
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,0 +1,78 @@
+"""Everything README shows is run here: its Python with its output, its commands, its files and its figures."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nasbench_mo import artifacts
+from nasbench_mo.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FENCES = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [line for kind, text in FENCES if kind == "console" for line in text.splitlines()]
+#: Commands whose file the reader has to bring; here they must say so, in one sentence.
+NEED_A_FILE = ("import", "fetch")
+
+
+def test_python_prints_what_readme_says():
+    names: dict[str, Any] = {}
+    pairs = [(a[1], b[1]) for a, b in zip(FENCES, FENCES[1:], strict=False) if (a[0], b[0]) == ("python", "text")]
+    assert len(pairs) == sum(kind == "python" for kind, _ in FENCES)
+    for code, expected in pairs:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, "README.md", "exec"), names)
+        assert printed.getvalue() == expected
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_do_what_readme_says(command, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("NASBENCH_MO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    arguments = shlex.split(command)
+    if arguments[1] == "fetch":
+        pytest.skip("fetch reaches the network; the download itself is tested against a local server")
+    monkeypatch.setattr(sys, "argv", arguments)
+    code = 0
+    try:
+        main()
+    except SystemExit as leaving:
+        code = int(leaving.code or 0)
+    captured = capsys.readouterr()
+    if arguments[1] in NEED_A_FILE:
+        assert code == 2
+        assert arguments[3] in captured.err
+    else:
+        assert code == 0, captured.err
+        assert captured.out.strip()
+
+
+def test_make_targets_of_readme_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^ +make (\w+)", README, flags=re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+def test_links_point_at_files():
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        if not link.startswith("http"):
+            assert (ROOT / link).exists(), link
+
+
+def test_predictor_figures_are_those_of_the_cards():
+    rows = re.findall(r"^\| `(nb201-\S+-xgb-v1)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", README, flags=re.MULTILINE)
+    assert {name for name, *_ in rows} == set(artifacts.available("predictors"))
+    for name, tau, rmse, coverage in rows:
+        held_out = artifacts.read_card(artifacts.resolve("predictors", name))["held_out"]
+        assert float(tau) == pytest.approx(held_out["kendall_tau_b"], abs=6e-4)
+        assert float(rmse) == pytest.approx(held_out["rmse_percent"], abs=6e-3)
+        assert float(coverage) == pytest.approx(held_out["coverage_of_90_percent_intervals"], abs=6e-4)
