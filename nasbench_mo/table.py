@@ -163,6 +163,8 @@ class Table:
         ObjectiveError
             The table has no such column.
         """
+        if isinstance(columns, (str, Objective)):
+            raise ObjectiveError(f"table {self.id!r}: expected a list of columns, got {columns!r} alone")
         key = tuple(self.check_column(c) for c in columns)
         if key not in self._cache:
             names = list(dict.fromkeys(key))

@@ -413,6 +413,24 @@ def test_an_observation_depends_on_the_noise_seed_only() -> None:
     assert (problem.observation(8).evaluate(X)[:, 0] != whole[:, 0]).mean() > 0.5
 
 
+def test_observations_beside_a_users_function_are_the_same_in_any_order() -> None:
+    """With a function among the objectives nothing is computed ahead; the draws must not notice."""
+    tabulated = _seeded_problem(n_missing=1000)
+    cost = FunctionValues(objective=LATENCY, function=lambda X: X.sum(axis=1).astype(float))
+    mixed = Problem(
+        "mixed-v1", search_space=tabulated.space, terms=[tabulated.terms[0], Term(objective=LATENCY, values=cost)]
+    )
+    X = mixed.space.enumerate()
+    whole = tabulated.observation(7).evaluate(X)[:, 0]
+    picked = np.array([4000, 3, 7775])
+    np.testing.assert_array_equal(mixed.observation(7).evaluate(X[picked])[:, 0], whole[picked])
+    np.testing.assert_array_equal(mixed.observation(7).evaluate(X[picked])[:, 1], X[picked].sum(axis=1))
+    assert mixed.has_test
+    np.testing.assert_array_equal(
+        mixed.evaluate(X[picked], on="test")[:, 0], tabulated.evaluate(X[picked], on="test")[:, 0]
+    )
+
+
 def test_score_is_the_mean_and_costs_are_not_noisy() -> None:
     problem = _seeded_problem(n_missing=1000)
     X = problem.space.enumerate()

@@ -316,6 +316,37 @@ def test_a_truncated_last_line_of_the_journal_is_evaluated_again(cut: int, name:
     assert sum(counting.answered.values()) == 150 - kept
 
 
+def test_a_truncated_journal_survives_a_second_interruption(tmp_path: Path) -> None:
+    out = tmp_path / "run.parquet"
+    with pytest.raises(OSError, match="broke"):
+        run(Counting(fail_at=70).problem(), "random", budget=150, seed=4, out=out)
+    _partial(out).write_bytes(_partial(out).read_bytes()[:-7])
+    second = Counting(fail_at=70)
+    with pytest.raises(OSError, match="broke"):
+        run(second.problem(), "random", budget=150, seed=4, out=out)
+    assert sum(second.answered.values()) > 0
+    assert_same_run(
+        run(Counting().problem(), "random", budget=150, seed=4, out=out),
+        run(Counting().problem(), "random", budget=150, seed=4),
+    )
+
+
+def test_seconds_go_on_where_an_interrupted_run_stopped(tmp_path: Path) -> None:
+    out = tmp_path / "run.parquet"
+    counting = Counting(fail_at=100)
+    problem = counting.problem()
+    with pytest.raises(OSError, match="broke"):
+        run(problem, "random", budget=150, seed=4, out=out)
+    # The journal holds the 64 evaluations of the first batch; make them late ones.
+    head, *lines = _partial(out).read_text().splitlines()
+    late = [json.dumps([*json.loads(line)[:2], 1000.0 + i, float("nan")]) for i, line in enumerate(lines)]
+    _partial(out).write_text("\n".join([head, *late]) + "\n")
+    resumed = run(problem, "random", budget=150, seed=4, out=out)
+    assert len(late) == 64
+    np.testing.assert_array_equal(resumed.wall_s[:64], 1000.0 + np.arange(64))
+    assert ((resumed.wall_s[64:] > 1063) & (resumed.wall_s[64:] < 1063 + 60)).all()
+
+
 @pytest.mark.parametrize("keep", [0, 10])
 def test_a_journal_whose_head_was_cut_is_started_over(keep: int, tmp_path: Path) -> None:
     out = tmp_path / "run.parquet"
@@ -448,6 +479,8 @@ def test_a_killed_run_resumes(tmp_path: Path) -> None:
     assert process.wait(30) == -signal.SIGKILL
     assert not out.exists()
     journalled = [line[0] for line in map(json.loads, _partial(out).read_text().splitlines()[1:])]
+    lost = log.stat().st_size // 4 - len(journalled)
+    assert lost <= 20  # one population: each batch is on disk before the next is evaluated
     log.unlink()
     assert _python(SLOW_RUN, str(out), str(log)).wait(60) == 0
     assert not _partial(out).exists()

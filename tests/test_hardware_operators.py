@@ -325,3 +325,9 @@ def test_a_file_that_is_no_fit_specification_is_refused(tmp_path: Path, text: st
     (tmp_path / "spec.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=message):
         FitSpec.read(tmp_path / "spec.yaml")
+
+
+def test_numbers_are_no_operators():
+    mnasnet = space("mnasnet")
+    with pytest.raises(ArtifactError, match=r"no.* operators|not operators"):
+        operator_counts(mnasnet, mnasnet.from_codes([0]), operators=["1"], convention="all")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 import shlex
 import sys
@@ -25,7 +26,7 @@ NEED_A_FILE = ("import", "fetch")
 
 def test_python_prints_what_readme_says():
     names: dict[str, Any] = {}
-    pairs = [(a[1], b[1]) for a, b in zip(FENCES, FENCES[1:], strict=False) if (a[0], b[0]) == ("python", "text")]
+    pairs = [(a[1], b[1]) for a, b in itertools.pairwise(FENCES) if (a[0], b[0]) == ("python", "text")]
     assert len(pairs) == sum(kind == "python" for kind, _ in FENCES)
     for code, expected in pairs:
         printed = io.StringIO()

@@ -110,7 +110,7 @@ def test_a_broken_plugin_is_named_and_only_when_it_is_used(name: str, reason: st
 
 @pytest.mark.usefixtures("plugins")
 def test_a_plugin_that_is_no_attribute_is_ignored_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="nasbench_mo.registry"):
         assert "only-a-module" not in make().names()
     assert "'only-a-module' of group nasbench_mo.toys is not 'module:attribute'" in caplog.text
 

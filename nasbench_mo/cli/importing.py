@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ def fetch_files(identifier: str, *, as_json: bool) -> None:
 
 
 def _report(tables: list[Table], *, as_json: bool) -> None:
-    logging.getLogger("nasbench_mo").setLevel(logging.ERROR)  # differences are printed here, once
     ready = {name: manifest_report(name) for name in problems_over({t.id for t in tables})}
     if as_json:
         print_json({"tables": [_facts(t) for t in tables], "problems": ready})

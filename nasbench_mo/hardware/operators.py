@@ -25,8 +25,21 @@ _FREE = OPERATIONS[NONE]
 
 
 def operator_names(search_space: SearchSpace) -> list[str]:
-    """Operators of a space: the distinct values of its variables, in order of appearance."""
-    return list(dict.fromkeys(v for variable in search_space.variables for v in variable.values))
+    """Operators of a space: the distinct values of its variables, in order of appearance.
+
+    Raises
+    ------
+    ArtifactError
+        A value is a mere number (a kernel size, a depth, a width), which is no operator.
+    """
+    names = list(dict.fromkeys(v for variable in search_space.variables for v in variable.values))
+    numbers = [name for name in names if name.isdigit()]
+    if numbers:
+        raise ArtifactError(
+            f"space {search_space.name!r} has numbers as values ({', '.join(numbers[:4])}, ...) and not operators, so "
+            "a cost per operator does not exist"
+        )
+    return names
 
 
 def operator_counts(
@@ -39,7 +52,7 @@ def operator_counts(
     Raises
     ------
     ArtifactError
-        The space does not have one of the operators.
+        The space does not have one of the operators, or no operators at all.
     """
     checked = search_space.check(X)
     names = operator_names(search_space)

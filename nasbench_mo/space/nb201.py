@@ -167,8 +167,8 @@ class NB201(SearchSpace):
     ) -> NDArray[np.int64]:
         """Multiply-accumulates of convolutions and the classifier for one image, (n,).
 
-        The field calls this number FLOPs; additions, pooling and normalisation are not counted. The published
-        counts include dead operations, hence the default convention.
+        The field calls this number FLOPs; additions, pooling and normalisation are not counted, the classifier's bias
+        is. The published counts include dead operations, hence the default convention.
         """
         net = skeleton or Skeleton()
         counts = self.operation_counts(X, convention=convention)
@@ -247,7 +247,7 @@ def _fixed_flops(net: Skeleton) -> int:
     for stage, (narrow, wide) in enumerate(itertools.pairwise(widths), start=1):
         pixels = (net.image_size >> stage) ** 2
         total += pixels * (9 * narrow * wide + 9 * wide * wide + narrow * wide)
-    return total + widths[-1] * net.n_classes
+    return total + widths[-1] * net.n_classes + net.n_classes  # the published count includes the classifier's bias
 
 
 def _checked_counting(convention: str) -> str:
