@@ -91,8 +91,7 @@ class Table:
         self.path = path
         self.header = header
         self.objectives = objectives
-        self._cache: dict[tuple[str, ...], NDArray[np.float64]] = {}
-        self._complete: dict[tuple[str, ...], bool] = {}
+        self._cache: dict[tuple[str | Objective, ...], tuple[NDArray[np.float64], bool]] = {}
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -163,19 +162,29 @@ class Table:
         ObjectiveError
             The table has no such column.
         """
+        return self._matrix(columns)[0]
+
+    def _matrix(self, columns: Sequence[str | Objective]) -> tuple[NDArray[np.float64], bool]:
+        """Values of some columns, and whether none is missing; kept under the columns as they were given."""
         if isinstance(columns, (str, Objective)):
             raise ObjectiveError(f"table {self.id!r}: expected a list of columns, got {columns!r} alone")
-        key = tuple(self.check_column(c) for c in columns)
-        if key not in self._cache:
-            names = list(dict.fromkeys(key))
-            frame = self._read(names)
-            values = np.empty((len(self), len(key)))
-            for j, name in enumerate(key):
-                values[:, j] = frame.column(name).to_numpy()
-            values.flags.writeable = False
-            self._complete[key] = not bool(np.isnan(values).any())
-            self._cache[key] = values
-        return self._cache[key]
+        given = tuple(columns)
+        if given not in self._cache:
+            names = tuple(self.check_column(c) for c in given)
+            if names != given:
+                self._cache[given] = self._matrix(names)
+            else:
+                values = self._read_matrix(names)
+                self._cache[given] = values, not bool(np.isnan(values).any())
+        return self._cache[given]
+
+    def _read_matrix(self, names: tuple[str, ...]) -> NDArray[np.float64]:
+        frame = self._read(list(dict.fromkeys(names)))
+        values = np.empty((len(self), len(names)))
+        for j, name in enumerate(names):
+            values[:, j] = frame.column(name).to_numpy()
+        values.flags.writeable = False
+        return values
 
     def query(self, archs: ArrayLike | Sequence[str], columns: Sequence[str | Objective]) -> NDArray[np.float64]:
         """Return the values of some architectures, (n, k) float64.
@@ -198,19 +207,19 @@ class Table:
         -----
         One mixed-radix Horner pass and one gather: O(n (d + k)).
         """
-        values = self.matrix(columns)
+        values, complete = self._matrix(columns)
         rows = self.rows(archs)
         found = values[rows] if values.shape[1] == 1 else values.take(rows, axis=0)
-        if not self._complete[tuple(self.check_column(c) for c in columns)]:
+        if not complete:
             self._refuse_missing(found, rows, columns)
         return found
 
     def query_one(self, arch: str | Sequence[int], columns: Sequence[str | Objective]) -> NDArray[np.float64]:
         """Return the values of one architecture, (k,) float64, read-only: :meth:`query` without array overhead."""
-        values = self.matrix(columns)
+        values, complete = self._matrix(columns)
         row = self.row(arch)
         found: NDArray[np.float64] = values[row]
-        if not self._complete[tuple(self.check_column(c) for c in columns)]:
+        if not complete:
             self._refuse_missing(found[None, :], np.array([row]), columns)
         return found
 

@@ -667,6 +667,36 @@ def test_other_data_make_yet_another_problem() -> None:
     assert nmo.problem("nb201-c10-fpga-v1").id != first
 
 
+def test_data_that_differ_only_behind_the_front_are_noticed() -> None:
+    """One architecture, far from the front, 0.05 points off; and two that swap their values."""
+    toy = toy_space(16, 16)
+    values = np.random.default_rng(0).uniform(20, 30, size=(256, 2))
+    values[0] = 0, 1
+    values[255] = 1, 0
+
+    def manifest(F: np.ndarray[Any, Any]) -> Manifest:
+        def look_up(X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            return F[toy.codes(X)]
+
+        return Problem.from_function("t-v1", look_up, search_space=toy, objectives=[ERROR, LATENCY]).manifest
+
+    published = manifest(values)
+    shifted, swapped, rounded = values.copy(), values.copy(), values.astype(np.float32).astype(np.float64)
+    shifted[100, 0] += 0.05
+    swapped[[100, 101]] = swapped[[101, 100]]
+    assert manifest(shifted).score.ideal == published.score.ideal
+    assert any("score mean of objective 0" in d for d in differences(published, manifest(shifted)))
+    assert any("weighted mean" in d for d in differences(published, manifest(swapped)))
+    assert differences(published, manifest(rounded)) == []
+
+
+def test_seeds_are_drawn_only_where_the_space_can_be_enumerated() -> None:
+    huge = space("mnasnet")
+    values = TableValues(table="t-v1", column="valid_accuracy_percent", seed_columns=("valid_accuracy_s1_percent",))
+    with pytest.raises(SpecError, match="enumerated"):
+        Problem("t-v1", search_space=huge, terms=[Term(objective=ERROR, values=values)])
+
+
 def test_a_column_of_the_other_direction_is_other_data() -> None:
     toy = toy_space(4, 4)
 

@@ -214,15 +214,22 @@ def problem(identifier: str) -> Problem:
     made = open_unchecked(spec)
     published = published_manifest(identifier)
     if published is not None and published.data_hash == made.data_hash:
-        return open_unchecked(spec, manifest=published)
+        return _under(published, made)
     local = compute_manifest(made)
     if published is not None:
         found = differences(published, local)
         if not found:
-            return open_unchecked(spec, manifest=published)
+            return _under(published, made)
         _log.warning("problem %s: these data are not the published ones: %s", identifier, "; ".join(found))
     local_id = f"{identifier}+local.{local.data_hash[:8]}"
-    return open_unchecked(dataclasses.replace(spec, id=local_id), manifest=dataclasses.replace(local, problem=local_id))
+    return _under(dataclasses.replace(local, problem=local_id), made)
+
+
+def _under(manifest: Manifest, made: Problem) -> Problem:
+    """The same open problem, its hash and values kept as they were compared, under a manifest and its identity."""
+    made.id = manifest.problem
+    made._manifest = manifest
+    return made
 
 
 def open_unchecked(spec: ProblemSpec, *, manifest: Manifest | None = None) -> Problem:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasbench_mo.errors import ManifestError
 from nasbench_mo.pareto import front, hypervolume, ideal_and_nadir, normalize
@@ -21,8 +22,28 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 REFERENCE = 1.1
-#: Largest relative difference at which two manifests still speak of the same data.
-TOLERANCE = 1e-6
+#: Largest relative difference between facts of the front at which two manifests still speak of the same data.
+#: Published means are stored as float32, whose spacing at 94 % is 1.3e-6 of a 5.6 % error.
+TOLERANCE = 1e-5
+#: The same for fingerprints, in which roundings cancel: one architecture of 15,284 that is off by 0.03 of 20 shows.
+FINGERPRINT_TOLERANCE = 1e-7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """A short summary of the values of all non-degenerate architectures, on the front or not.
+
+    Parameters
+    ----------
+    mean
+        Mean of each objective, (m,).
+    weighted_mean
+        Mean with weights that rise from 0 for the first architecture to 1 for the last, (m,): it changes where two
+        architectures swap values.
+    """
+
+    mean: tuple[float, ...]
+    weighted_mean: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +58,15 @@ class FrontFacts:
         Exact hypervolume of the scaled front to the reference point: HV*.
     front_size
         Number of distinct objective vectors on the front.
+    fingerprint
+        Summary of all values, so that data that differ behind the front are noticed too.
     """
 
     ideal: tuple[float, ...]
     nadir: tuple[float, ...]
     hypervolume: float
     front_size: int
+    fingerprint: Fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +81,8 @@ class Manifest:
         Column names, in order.
     score, test
         Facts of the front of the scored and, where there are any, of the test values.
+    observed
+        Summary of what a search sees with noise seed 0.
     reference_point
         (m,) in scaled units.
     n_architectures, n_degenerate
@@ -69,6 +95,7 @@ class Manifest:
     objectives: tuple[str, ...]
     score: FrontFacts
     test: FrontFacts | None
+    observed: Fingerprint
     reference_point: tuple[float, ...]
     n_architectures: int
     n_degenerate: int
@@ -92,7 +119,8 @@ class Manifest:
             if fields.pop("format") != FORMAT_VERSION:
                 raise ManifestError(f"expected a manifest of format {FORMAT_VERSION}")
             for name in ("score", "test"):
-                fields[name] = fields[name] and FrontFacts(**_tuples(fields[name]))
+                fields[name] = fields[name] and _front_facts(fields[name])
+            fields["observed"] = Fingerprint(**_tuples(fields["observed"]))
             return cls(**_tuples(fields))
         except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ManifestError(f"not a manifest: {error}") from error
@@ -112,11 +140,13 @@ def compute_manifest(problem: Problem) -> Manifest:
     degenerate = problem.space.degenerate(X)
     reference = tuple(REFERENCE for _ in problem.objectives)
     X_live = X[~degenerate]
+    score = _facts(problem, X_live, view="score", reference=reference)
     return Manifest(
         problem=problem.id,
         objectives=tuple(o.column for o in problem.objectives),
-        score=_facts(problem, X_live, view="score", reference=reference),
+        score=score,
         test=_facts(problem, X_live, view="test", reference=reference) if problem.has_test else None,
+        observed=_fingerprint(problem.observation(0).evaluate(X_live)) if problem.noisy else score.fingerprint,
         reference_point=reference,
         n_architectures=len(X),
         n_degenerate=int(degenerate.sum()),
@@ -143,7 +173,11 @@ def differences(published: Manifest, local: Manifest) -> list[str]:
             found.append(f"{view} values: published {'absent' if a is None else 'present'}, these data the opposite")
         elif a is not None:
             found += _fact_differences(a, b, view=view)
-    return found
+    return found + _fingerprint_differences(published.observed, local.observed, view="observed")
+
+
+def _front_facts(fields: dict[str, Any]) -> FrontFacts:
+    return FrontFacts(**{**_tuples(fields), "fingerprint": Fingerprint(**_tuples(fields["fingerprint"]))})
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
@@ -160,11 +194,24 @@ def _fact_differences(a: FrontFacts, b: FrontFacts, *, view: str) -> list[str]:
         found.append(f"{view} HV*: published {a.hypervolume:.9g}, these data {b.hypervolume:.9g}")
     if a.front_size != b.front_size:
         found.append(f"{view} front size: published {a.front_size}, these data {b.front_size}")
+    return found + _fingerprint_differences(a.fingerprint, b.fingerprint, view=view)
+
+
+def _fingerprint_differences(a: Fingerprint, b: Fingerprint, *, view: str) -> list[str]:
+    found = []
+    for name in ("mean", "weighted_mean"):
+        for j, (x, y) in enumerate(zip(getattr(a, name), getattr(b, name), strict=True)):
+            if abs(x - y) > FINGERPRINT_TOLERANCE * max(abs(x), abs(y)):
+                found.append(
+                    f"{view} {name.replace('_', ' ')} of objective {j} over all architectures: "
+                    f"published {x:.12g}, these data {y:.12g}"
+                )
     return found
 
 
 def _facts(problem: Problem, X: Any, *, view: View, reference: tuple[float, ...]) -> FrontFacts:
-    best = front(problem.evaluate(X, on=view))
+    F = problem.evaluate(X, on=view)
+    best = front(F)
     ideal, nadir = ideal_and_nadir(best)
     scaled = normalize(best, ideal=ideal, nadir=nadir)
     return FrontFacts(
@@ -172,4 +219,10 @@ def _facts(problem: Problem, X: Any, *, view: View, reference: tuple[float, ...]
         nadir=tuple(nadir.tolist()),
         hypervolume=hypervolume(scaled, reference=np.asarray(reference)),
         front_size=len(best),
+        fingerprint=_fingerprint(F),
     )
+
+
+def _fingerprint(F: NDArray[np.float64]) -> Fingerprint:
+    weights = np.linspace(0, 1, len(F))[:, None]
+    return Fingerprint(mean=tuple(F.mean(axis=0).tolist()), weighted_mean=tuple((F * weights).mean(axis=0).tolist()))

@@ -167,6 +167,11 @@ class Problem:
         columns = [o.column for o in self.objectives]
         if len(set(columns)) != len(columns):
             raise SpecError(f"problem {id!r}: objectives need different names; got {', '.join(columns)}")
+        if self.noisy and not search_space.enumerable:
+            raise SpecError(
+                f"problem {id!r}: single training seeds are drawn for spaces that can be enumerated; "
+                f"{search_space.name!r} cannot. Leave the seed columns out to search on the mean"
+            )
         for term in self.terms:
             _refuse_hidden(term, problem=id)
             _refuse_other_unit(term, problem=id)
@@ -216,11 +221,10 @@ class Problem:
         """Whether there are values of a test split. A problem of a function has none of its own."""
         return self._function is None and all(t.values.has_test() for t in self.terms)
 
-    @cached_property
+    @property
     def noisy(self) -> bool:
         """Whether a search sees single training seeds."""
-        probe = self.space.from_codes([0]) if self.space.enumerable else None
-        return probe is not None and any(t.values.seeds(probe) is not None for t in self.terms)
+        return any(t.values.noisy() for t in self.terms)
 
     def evaluate(self, archs: Sequence[str] | ArrayLike, *, on: View = "score") -> NDArray[np.float64]:
         """Minimised objective values, (n, m): what architectures are judged by.

@@ -61,6 +61,10 @@ class Values(ABC):
         """Whether :meth:`test` has values."""
         return True
 
+    def noisy(self) -> bool:
+        """Whether :meth:`seeds` has values."""
+        return False
+
     def tabulated(self) -> bool:
         """Whether valuing a whole enumerable space at once is cheap."""
         return True
@@ -104,6 +108,10 @@ class TableValues(Values):
     def has_test(self) -> bool:
         """Whether there is a test column, or the column is a cost."""
         return self.test_column is not None or self.origin.split is None
+
+    def noisy(self) -> bool:
+        """Whether there are columns of single seeds."""
+        return bool(self.seed_columns)
 
     def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Values of the column."""
@@ -188,8 +196,8 @@ class OperatorValues(Values):
         return self._costs.evaluate(X, column=self.column)
 
     def data_hash(self) -> str:
-        """Hash of the operator table."""
-        return self._costs.data_hash
+        """Hash of the operator table, and of which operations it counts."""
+        return hashlib.sha256(f"{self._costs.data_hash} {self.origin.convention}".encode()).hexdigest()
 
     @cached_property
     def _costs(self) -> OperatorCosts:
