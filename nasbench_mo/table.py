@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +42,8 @@ _META = b"nasbench_mo"
 _FIELD_META = b"objective"
 #: Up to this many architectures a sparse table keeps a direct row index (4 bytes each).
 _DIRECT_INDEX_LIMIT = 1 << 22
+#: Up to this many rows a table keeps a dict from encoding to row, for single queries.
+_ROW_DICT_LIMIT = 1 << 16
 
 RowKind = Literal["architecture", "operator"]
 
@@ -227,19 +228,14 @@ class Table:
         """Row of one architecture, given as published string or as d integers."""
         if isinstance(arch, str):
             return self._row_named(arch)
-        cardinalities = self.header.cardinalities
-        if not self.header.dense or len(arch) != len(cardinalities):
-            return int(self.rows(np.asarray([arch]))[0])
-        try:
-            values = [operator.index(value) for value in arch]  # NumPy's narrow integers would overflow
-        except TypeError as error:
-            raise ArchitectureError(f"table {self.id!r}: expected integers; {error}") from None
-        code = 0
-        for value, cardinality in zip(values, cardinalities, strict=True):
-            if not 0 <= value < cardinality:
-                return int(self.rows(np.asarray([values]))[0])
-            code = code * cardinality + value
-        return code
+        if len(self) <= _ROW_DICT_LIMIT and isinstance(arch, tuple):
+            try:
+                row = self._row_of_tuple.get(arch)
+            except TypeError as error:  # an unhashable item
+                raise ArchitectureError(f"table {self.id!r}: expected integers; {error}") from None
+            if row is not None:
+                return row
+        return int(self.rows(np.asarray([arch]))[0])
 
     def rows(self, archs: ArrayLike | Sequence[str]) -> NDArray[np.intp]:
         """Rows of some architectures, (n,) integers. See :meth:`query` for the errors."""
@@ -325,6 +321,10 @@ class Table:
         if row is None:
             raise MissingValueError(f"table {self.id!r} has no row for the architecture {arch!r}")
         return row
+
+    @cached_property
+    def _row_of_tuple(self) -> dict[tuple[int, ...], int]:
+        return {tuple(x): row for row, x in enumerate(self.encodings().tolist())}
 
     @cached_property
     def _row_of_string(self) -> dict[str, int]:

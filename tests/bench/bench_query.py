@@ -105,11 +105,11 @@ class TestAll:
         benchmark(lambda: made.F[rows])
 
     def test_table_query(self, benchmark: Any, made: Made) -> None:
-        _note(benchmark, role="ours", n=N, target_s=1e-3)
+        _note(benchmark, role="ours", n=N, target_s=N * 10e-9)
         benchmark(made.table.query, made.X, COLUMNS)
 
     def test_problem_evaluate(self, benchmark: Any, made: Made) -> None:
-        _note(benchmark, role="ours", n=N, target_s=1e-3)
+        _note(benchmark, role="ours", n=N, target_s=N * 10e-9)
         benchmark(made.problem.evaluate, made.X)
 
     def test_problem_evaluate_strings(self, benchmark: Any, made: Made, nb201: SearchSpace) -> None:
@@ -146,10 +146,10 @@ class TestOne:
         _repeat(benchmark, made.problem.evaluate_one, nb201.decode([CELL])[0], role="ours", target_s=3e-6)
 
     def test_table_query_one_tuple(self, benchmark: Any, made: Made) -> None:
-        _repeat(benchmark, made.table.query_one, CELL, COLUMNS, role="ours")
+        _repeat(benchmark, made.table.query_one, CELL, COLUMNS, role="ours", target_s=1e-6)
 
     def test_table_query_one_string(self, benchmark: Any, made: Made, nb201: SearchSpace) -> None:
-        _repeat(benchmark, made.table.query_one, nb201.decode([CELL])[0], COLUMNS, role="ours")
+        _repeat(benchmark, made.table.query_one, nb201.decode([CELL])[0], COLUMNS, role="ours", target_s=3e-6)
 
     def test_peer_dict_of_lists(self, benchmark: Any, hw_pickle: Path) -> None:
         metrics = pickle.loads(hw_pickle.read_bytes())["nasbench201"]["cifar10"]

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
         ("floor", ["-c", "import numpy"], None),
         ("ours", ["-c", "import nasbench_mo"], 0.3),
         ("ours", ["-c", "import nasbench_mo as nmo; nmo.problem"], None),
-        ("ours", ["-c", "from nasbench_mo.cli import main; main()", "list", "problems"], None),
+        ("ours", ["-c", "from nasbench_mo.cli import main; main()", "list", "problems"], 0.6),
         ("peer", ["-c", "import nats_bench"], None),
     ],
     ids=["python", "import-numpy", "import-nasbench_mo", "first-use-of-problem", "list-problems", "import-nats_bench"],
