@@ -311,8 +311,8 @@ def test_a_fit_specification_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tabel": "x"}, r"unknown field 'tabel'\. Did you mean 'table'"),
-        ({"convention": None, "decimals": None}, "missing convention, decimals"),
+        ({"tabel": "x"}, r"unknown field 'tabel'.* Did you mean 'table'"),
+        ({"convention": None, "decimals": None}, "the field 'convention' is missing"),
     ],
 )
 def test_an_impossible_fit_specification_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -320,7 +320,7 @@ def test_an_impossible_fit_specification_is_refused(tmp_path: Path, changes: dic
         FitSpec.read(fit_file(tmp_path, **changes))
 
 
-@pytest.mark.parametrize(("text", "message"), [("- a\n", "expected a mapping, got list"), ("a: [", "is not YAML")])
+@pytest.mark.parametrize(("text", "message"), [("- a\n", "expected a mapping with"), ("a: [", "not readable as YAML")])
 def test_a_file_that_is_no_fit_specification_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "spec.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=message):

@@ -368,8 +368,8 @@ def test_a_specification_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"heldout": 0.2}, r"unknown field 'heldout'\. Did you mean 'held_out'"),
-        ({"table": None}, "missing table"),
+        ({"heldout": 0.2}, r"unknown field 'heldout'.* Did you mean 'held_out'"),
+        ({"table": None}, "the field 'table' is missing"),
         ({"estimator": "gp"}, "unknown estimator 'gp'; known: xgb"),
         ({"held_out": 0.1}, "held_out must be at least 0.2"),
         ({"held_out": 0.9, "calibration": 0.1}, "leave room for calibration and training"),
@@ -382,10 +382,10 @@ def test_an_impossible_specification_is_refused_with_its_path(
     path = spec_file(tmp_path, **changes)
     with pytest.raises(SpecError, match=message) as caught:
         TrainingSpec.read(path)
-    assert str(path) in str(caught.value)
+    assert path.name in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "message"), [("- a\n", "expected a mapping, got list"), ("a: [", "is not YAML")])
+@pytest.mark.parametrize(("text", "message"), [("- a\n", "expected a mapping with"), ("a: [", "not readable as YAML")])
 def test_a_file_that_is_no_specification_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "spec.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=message):

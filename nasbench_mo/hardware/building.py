@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import SpecError, did_you_mean
+from nasbench_mo.errors import SpecError
 from nasbench_mo.hardware.operators import BASE, OperatorCosts, fit_costs, operator_counts
 from nasbench_mo.objective import Objective
 from nasbench_mo.space import space
 from nasbench_mo.space.nb201 import Counting
+from nasbench_mo.specification import read_specification
 from nasbench_mo.table import Column, Table, write_table
 
 
@@ -56,21 +57,8 @@ class FitSpec:
     @classmethod
     def read(cls, path: Path) -> FitSpec:
         """Read and check a YAML specification."""
-        import yaml
-
-        try:
-            fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise SpecError(f"{path} is not YAML: {error}") from error
-        known = [f.name for f in dataclasses.fields(cls)]
-        if not isinstance(fields, dict):
-            raise SpecError(f"{path}: expected a mapping, got {type(fields).__name__}")
-        for field in fields:
-            if field not in known:
-                raise SpecError(f"{path}: unknown field {field!r}.{did_you_mean(str(field), known)}")
-        missing = [f for f in known if f not in fields]
-        if missing:
-            raise SpecError(f"{path}: missing {', '.join(missing)}")
+        names = [f.name for f in dataclasses.fields(cls)]
+        fields = read_specification(path, allowed=names, required=names)
         return cls(**{**fields, "operators": tuple(fields["operators"])})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import SpecError, did_you_mean
+from nasbench_mo.errors import SpecError
 from nasbench_mo.objective import Objective, minimised, to_minimised
 from nasbench_mo.predictor.artifact import REFERENCE_FILE, Predictor, ReferenceFile
 from nasbench_mo.predictor.features import default_feature_map, feature_map
 from nasbench_mo.predictor.xgb import MODEL_FILE, Z90, XGBoostPredictor
 from nasbench_mo.space import SearchSpace, space
+from nasbench_mo.specification import read_specification
 from nasbench_mo.table import Table
 
 _N_REFERENCE = 24
@@ -67,26 +69,13 @@ class TrainingSpec:
     @classmethod
     def read(cls, path: Path) -> TrainingSpec:
         """Read and check a YAML specification."""
-        import yaml
-
-        try:
-            fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise SpecError(f"{path} is not YAML: {error}") from error
-        if not isinstance(fields, dict):
-            raise SpecError(f"{path}: expected a mapping, got {type(fields).__name__}")
-        known = list(cls.__slots__)
-        for field in fields:
-            if field not in known:
-                raise SpecError(f"{path}: unknown field {field!r}.{did_you_mean(str(field), known)}")
-        missing = [f for f in ("id", "space", "table", "column", "name") if f not in fields]
-        if missing:
-            raise SpecError(f"{path}: missing {', '.join(missing)}")
+        required = ("id", "space", "table", "column", "name")
+        fields = read_specification(path, allowed=[f.name for f in dataclasses.fields(cls)], required=required)
         made = cls(**fields)
         if made.estimator != "xgb":
-            raise SpecError(f"{path}: unknown estimator {made.estimator!r}; known: xgb")
+            raise SpecError(f"{path.name}: unknown estimator {made.estimator!r}; known: xgb")
         if not (0.2 <= made.held_out < 1 and 0 < made.calibration < 1 - made.held_out):
-            raise SpecError(f"{path}: held_out must be at least 0.2 and leave room for calibration and training")
+            raise SpecError(f"{path.name}: held_out must be at least 0.2 and leave room for calibration and training")
         return made
 
 

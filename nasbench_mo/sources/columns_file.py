@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.errors import FormatError, SpecError, did_you_mean
-from nasbench_mo.sources.yaml_checks import Scalar, Where
+from nasbench_mo.specification import Scalar, Where
 
 if TYPE_CHECKING:
     import pyarrow as pa

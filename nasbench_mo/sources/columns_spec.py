@@ -16,18 +16,19 @@ from typing import Any, Literal, get_args
 from nasbench_mo.errors import SpecError, UnknownNameError, did_you_mean
 from nasbench_mo.objective import Objective
 from nasbench_mo.sources.base import Provenance
-from nasbench_mo.sources.yaml_checks import (
+from nasbench_mo.space import SPACES, CategoricalSpace, SearchSpace, space
+from nasbench_mo.specification import (
     Scalar,
     Where,
     is_integer,
     listed,
     mapping_of,
+    read_specification,
     scalars_of,
     text_of,
     where_of,
     word_of,
 )
-from nasbench_mo.space import SPACES, CategoricalSpace, SearchSpace, space
 
 Form = Literal["strings", "codes", "values"]
 Duplicates = Literal["error", "first", "mean"]
@@ -123,13 +124,7 @@ def load_spec(path: Path) -> ColumnsSpec:
     SpecError
         The file is not YAML, or anything in it is missing, unknown or contradictory.
     """
-    import yaml
-
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path.name}: not readable as YAML: {' '.join(str(error).split())}") from error
-    top = mapping_of(raw, place=path.name, allowed=_TOP_KEYS, required=_TOP_REQUIRED)
+    top = read_specification(path, allowed=_TOP_KEYS, required=_TOP_REQUIRED)
     return ColumnsSpec(
         path=path,
         id=_identifier(top["id"], place=path.name),

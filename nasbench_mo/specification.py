@@ -1,8 +1,9 @@
-"""Checks of what a YAML specification holds; each failure is one SpecError that names the place."""
+"""Reading and checking YAML specifications; each failure is one SpecError that names the place."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from nasbench_mo.errors import SpecError, did_you_mean
@@ -10,6 +11,23 @@ from nasbench_mo.errors import SpecError, did_you_mean
 Scalar = str | int | float | bool
 #: A row filter: column name to the values of which a row must have one.
 Where = Mapping[str, tuple[Scalar, ...]]
+
+
+def read_specification(path: Path, *, allowed: Sequence[str], required: Sequence[str]) -> dict[str, Any]:
+    """The mapping that a YAML file holds, with the required fields and none that is not allowed.
+
+    Raises
+    ------
+    SpecError
+        The file is not YAML, not a mapping, or has the wrong fields.
+    """
+    import yaml
+
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path.name}: not readable as YAML: {' '.join(str(error).split())}") from error
+    return mapping_of(value, place=path.name, allowed=allowed, required=required)
 
 
 def where_of(value: object, *, place: str) -> dict[str, tuple[Scalar, ...]]:
