@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_mo.benchmark import manifest_report, problems_over
+from nasbench_mo.cli.progress import progress_bar, spinner
 from nasbench_mo.cli.reading import print_json
 from nasbench_mo.sources import import_source
 from nasbench_mo.table import Table
@@ -13,14 +14,18 @@ from nasbench_mo.table import Table
 
 def import_files(source: str, path: Path, *, spec: Path | None, as_json: bool) -> None:
     """Import files and report the tables and the problems that are ready now."""
-    _report(import_source(source, path, spec=spec), as_json=as_json)
+    with spinner(f"reading {path}", hidden=as_json):
+        tables = import_source(source, path, spec=spec)
+    _report(tables, as_json=as_json)
 
 
 def fetch_files(identifier: str, *, as_json: bool) -> None:
     """Download, import and report."""
-    from nasbench_mo.sources.fetch import fetch_and_import
+    from nasbench_mo.sources.fetch import fetch, fetchable
 
-    _report(fetch_and_import(identifier), as_json=as_json)
+    with progress_bar(f"fetching {identifier}", hidden=as_json) as progress:
+        path = fetch(identifier, progress=progress)
+    import_files(fetchable(identifier).source, path, spec=None, as_json=as_json)
 
 
 def _report(tables: list[Table], *, as_json: bool) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 from nasbench_mo.benchmark import Problem, problem
 from nasbench_mo.cli.page import Axis, FrontPage, write_page
 from nasbench_mo.cli.plot import draw_front, sparkline
+from nasbench_mo.cli.progress import progress_bar
 from nasbench_mo.cli.reading import columns_text, print_json, relative
 from nasbench_mo.errors import RunError
-from nasbench_mo.experiment import Progress, Run, run
+from nasbench_mo.experiment import Run, run
 from nasbench_mo.search import searcher as make_searcher
 
 _SHOWN_ROWS = 12
@@ -47,7 +47,7 @@ def search(request: SearchRequest, *, as_json: bool) -> None:
         raise RunError(f"{request.out} is a folder; give the name of a file")
     if request.out.exists() and not request.force:
         raise RunError(f"{request.out} exists; add --force to replace it, or choose another --out")
-    with _progress(f"searching {request.problem}", total=request.budget, hidden=as_json) as progress:
+    with progress_bar(f"searching {request.problem}", hidden=as_json) as progress:
         finished = run(
             opened,
             made,
@@ -63,22 +63,6 @@ def search(request: SearchRequest, *, as_json: bool) -> None:
         print_json(_facts(finished, opened, out=request.out))
     else:
         _print_run(finished, opened, request=request)
-
-
-@contextlib.contextmanager
-def _progress(title: str, *, total: int, hidden: bool) -> Iterator[Progress | None]:
-    """A bar on a terminal, nothing in a pipe."""
-    if hidden or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done, _: bar.update(task, completed=done)
 
 
 def _shares(finished: Run, opened: Problem) -> dict[str, float]:
