@@ -59,7 +59,7 @@ def test_list_problems_tells_what_needs_an_import(call):
 
 
 @pytest.mark.parametrize(
-    "identifier", [DEMO, "nb201", "nb201-c10-valerr-xgb-v1", "nb201-fpga-latency-modelled-v1", "nsga2"]
+    "identifier", [DEMO, "nb201", "nb201-c10-valerr-xgb-v1", "nb201-fpga-latency-modelled-v1", "nsga2", "columns"]
 )
 def test_show_explains_every_kind_of_thing(call, identifier):
     code, text, _ = call("show", identifier)

@@ -61,7 +61,7 @@ def list_(kind: Annotated[Listed, typer.Argument(help="What to list.")], as_json
 def show(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="Any id that 'list' prints.")], as_json: Json = False
 ) -> None:
-    """Say what a problem, space, predictor, table or searcher is."""
+    """Say what a problem, space, predictor, table, searcher or source is."""
     reading.print_one(identifier, as_json=as_json)
 
 
@@ -125,7 +125,10 @@ def import_(
     spec: Annotated[Path | None, typer.Option(help="YAML specification, for the source 'columns'.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read published files into native tables, and check them against the published manifests."""
+    """Read published files into native tables, and check them against the published manifests.
+
+    'nasbench-mo show SOURCE' explains what a source reads; for 'columns' that is the whole specification.
+    """
     from nasbench_mo.cli import importing
 
     importing.import_files(source, path, spec=spec, as_json=as_json)

@@ -146,7 +146,7 @@ def print_one(identifier: str, *, as_json: bool) -> None:
     UnknownNameError
         Nothing has this id.
     """
-    for find in (_show_problem, _show_artifact, _show_space, _show_searcher):
+    for find in (_show_problem, _show_artifact, _show_space, _show_searcher, _show_source):
         found = find(identifier)
         if found is not None:
             if as_json:
@@ -211,6 +211,17 @@ def _show_space(identifier: str) -> dict[str, Any] | None:
         "encoding_version": found.encoding_version,
         "variables": {v.name: " ".join(v.values) for v in found.variables},
     }
+
+
+def _show_source(identifier: str) -> dict[str, Any] | None:
+    import inspect
+
+    from nasbench_mo.sources import SOURCES
+
+    if identifier not in SOURCES:
+        return None
+    module = inspect.getmodule(SOURCES.get(identifier))
+    return {"source": identifier, "text": inspect.cleandoc((module and module.__doc__) or "")}
 
 
 def _show_searcher(identifier: str) -> dict[str, Any] | None:
