@@ -149,10 +149,7 @@ def run_many(
 def _run_request(request: RunRequest) -> Run:
     opened = problem(request.problem)
     searcher = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **request.options)
-    finished = run(opened, searcher, budget=request.budget)
-    finished._problem = None  # a worker returns numbers; the receiver opens the problem itself
-    finished.__dict__.pop("problem", None)
-    return finished
+    return run(opened, searcher, budget=request.budget)
 
 
 class _Loop:
@@ -200,7 +197,7 @@ class _Loop:
     def _values(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Observed values of proposals, (k, m): evaluated if new, from memory otherwise."""
         keys = [row.tobytes() for row in X]
-        fresh = list(dict.fromkeys(i for i, key in enumerate(keys) if self._is_new(key)))
+        fresh = [i for i, key in enumerate(keys) if self._is_new(key)]
         self.n_duplicates += len(keys) - len(fresh)
         if fresh:
             self._evaluate(X[fresh])

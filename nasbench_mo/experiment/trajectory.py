@@ -104,6 +104,10 @@ class Run:
         self.environment = environment
         self._problem = source
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Between processes only numbers travel; the receiver opens the problem itself."""
+        return {k: v for k, v in self.__dict__.items() if k != "problem"} | {"_problem": None}
+
     def __len__(self) -> int:
         return len(self.archs)
 
