@@ -1,0 +1,251 @@
+"""Real training: counted sizes, a trainer that repeats itself, metrics against loops, splits that do not leak."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nasbench_mo.errors import ArchitectureError, ArtifactError, SpecError
+from nasbench_mo.space.nb201 import NB201, Skeleton
+from nasbench_mo.training import EnergyMeter, Images, ImageSet, Recipe, build_network, read_gtsrb, scores, subset, train
+from nasbench_mo.training.images import tracks_for_validation
+
+torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
+
+NB = NB201()
+SMALL = Skeleton(n_cells=1, channels=4, image_size=8, n_classes=5)
+CELL = "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
+DEAD = "|none~0|+|nor_conv_3x3~0|none~1|+|none~0|nor_conv_1x1~1|none~2|"
+
+
+def n_parameters(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.fixture(scope="module")
+def cells() -> np.ndarray:
+    return NB.sample(60, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("pruned", "convention"), [(True, "live"), (False, "all")])
+def test_networks_have_the_counted_parameters(cells, pruned, convention):
+    for skeleton in (SMALL, Skeleton(n_cells=2, channels=6, n_stages=2, n_classes=7)):
+        counted = NB.n_parameters(cells, skeleton=skeleton, convention=convention)
+        built = [n_parameters(build_network(cell, skeleton=skeleton, pruned=pruned)) for cell in cells.tolist()]
+        assert built == counted.tolist()
+
+
+def test_published_networks_have_the_published_parameters(shared, cells):
+    with np.load(shared / "nasbench201" / "nasbench201.npz", allow_pickle=False) as arrays:
+        published = dict(zip(arrays["arch_str"].astype(str).tolist(), arrays["params_m_c10"].tolist(), strict=True))
+    for cell in NB.decode(cells[:20]):
+        assert n_parameters(build_network(cell, pruned=False)) / 1e6 == pytest.approx(published[cell], abs=1e-6)
+
+
+def test_pruned_and_published_networks_compute_the_same(cells):
+    torch.manual_seed(0)
+    images = torch.randn(3, 3, 8, 8)
+    for cell in [*cells[:30].tolist(), NB.encode_one(CELL), NB.encode_one(DEAD)]:
+        whole = build_network(cell, skeleton=SMALL, pruned=False).eval()
+        pruned = build_network(cell, skeleton=SMALL, pruned=True).eval()
+        names = set(pruned.state_dict())
+        pruned.load_state_dict({k: v for k, v in whole.state_dict().items() if k in names})
+        with torch.inference_mode():
+            assert torch.equal(pruned(images), whole(images))
+
+
+def test_every_parameter_of_a_pruned_network_gets_a_gradient():
+    network = build_network(CELL, skeleton=SMALL)
+    network(torch.randn(4, 3, 8, 8)).sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_a_degenerate_cell_puts_out_zeros():
+    network = build_network(DEAD, skeleton=SMALL).eval()
+    with torch.inference_mode():
+        logits = network(torch.randn(6, 3, 8, 8))
+    assert torch.allclose(logits, logits[:1].expand_as(logits), atol=1e-6)
+
+
+def test_an_unknown_cell_is_refused():
+    with pytest.raises(ArchitectureError):
+        build_network("|nor_conv_5x5~0|")
+    with pytest.raises(ArchitectureError):
+        build_network([0, 0, 9, 0, 0, 0])
+
+
+# ---------------------------------------------------------------------- trainer
+
+
+@pytest.fixture(scope="module")
+def toy() -> ImageSet:
+    """Five classes told apart by their colour."""
+    rng = np.random.default_rng(0)
+
+    def split(n: int) -> Images:
+        labels = rng.integers(0, 5, n)
+        colour = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [180, 180, 20], [20, 160, 160]])[labels]
+        pixels = np.clip(colour[:, None, None, :] + rng.normal(0, 30, (n, 8, 8, 3)), 0, 255)
+        return Images(pixels=pixels.astype(np.uint8), labels=labels)
+
+    return ImageSet(name="toy", n_classes=5, train=split(300), valid=split(100), test=split(100))
+
+
+RECIPE = Recipe(channels=4, epochs=3, batch_size=50)
+
+
+def test_training_learns_and_keeps_its_curve(toy):
+    result = train(CELL, toy, recipe=RECIPE, seed=0)
+    assert result.valid_error_percent.shape == result.valid_loss.shape == result.train_loss.shape == (3,)
+    assert result.train_loss[-1] < result.train_loss[0]
+    assert result.test.error_percent < 40  # chance is 80
+    assert result.valid.error_percent == pytest.approx(result.valid_error_percent[-1])
+    assert result.n_parameters == NB.n_parameters(NB.encode(CELL), skeleton=RECIPE.skeleton(toy), convention="live")[0]
+    assert result.train_seconds > 0
+
+
+def test_a_seed_repeats_itself_to_the_bit_and_another_does_not(toy):
+    first, again, other = (train(CELL, toy, recipe=RECIPE, seed=s) for s in (3, 3, 4))
+    np.testing.assert_array_equal(first.train_loss, again.train_loss)
+    np.testing.assert_array_equal(first.valid_loss, again.valid_loss)
+    assert first.test == again.test
+    assert (first.train_loss != other.train_loss).all()
+
+
+def test_training_leaves_the_global_generators_alone(toy):
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002  # the point is that nobody touches it
+    expected = torch.rand(3), np.random.random(3)  # noqa: NPY002
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    train(CELL, toy, recipe=dataclasses.replace(RECIPE, epochs=1), seed=0)
+    assert torch.equal(torch.rand(3), expected[0])
+    np.testing.assert_array_equal(np.random.random(3), expected[1])  # noqa: NPY002
+
+
+def test_test_images_do_not_influence_training(toy):
+    shuffled = dataclasses.replace(toy, test=subset(toy.test, n=50, seed=1))
+    a, b = (train(CELL, images, recipe=RECIPE, seed=0) for images in (toy, shuffled))
+    np.testing.assert_array_equal(a.valid_loss, b.valid_loss)
+
+
+@pytest.mark.parametrize("field", ["epochs", "batch_size", "learning_rate", "channels", "n_cells"])
+def test_an_impossible_recipe_is_refused(field):
+    with pytest.raises(SpecError, match=field):
+        Recipe(**{field: 0})
+
+
+# ---------------------------------------------------------------------- metrics
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.integers(2, 6).flatmap(
+        lambda k: st.tuples(
+            st.just(k), st.lists(st.tuples(st.integers(0, k - 1), st.integers(0, k - 1)), min_size=1, max_size=40)
+        )
+    )
+)
+def test_scores_equal_loops_over_classes(drawn):
+    n_classes, pairs = drawn
+    truth, predicted = (np.array(side) for side in zip(*pairs, strict=True))
+    found = scores(truth, predicted, n_classes=n_classes)
+    precision, recall, f1 = [], [], []
+    for label in sorted(set(truth.tolist())):
+        hits = sum(t == p == label for t, p in pairs)
+        claimed, real = sum(p == label for _, p in pairs), sum(t == label for t, _ in pairs)
+        precision.append(hits / claimed if claimed else 0.0)
+        recall.append(hits / real)
+        f1.append(2 * hits / (claimed + real))
+    assert found.error_percent == pytest.approx(100 * np.mean(truth != predicted))
+    assert found.precision_percent == pytest.approx(100 * np.mean(precision))
+    assert found.recall_percent == pytest.approx(100 * np.mean(recall))
+    assert found.f1_percent == pytest.approx(100 * np.mean(f1))
+
+
+def test_scores_of_nothing_are_refused():
+    with pytest.raises(SpecError):
+        scores(np.array([], dtype=int), np.array([], dtype=int), n_classes=3)
+
+
+# ---------------------------------------------------------------------- images
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(2, 6), min_size=1, max_size=6), st.floats(0.05, 0.95), st.integers(0, 5))
+def test_a_track_is_never_split(tracks_of_class, share, seed):
+    labels = np.repeat(np.arange(len(tracks_of_class)), [3 * n for n in tracks_of_class])
+    tracks = np.concatenate([np.repeat(np.arange(n), 3) for n in tracks_of_class])
+    held = tracks_for_validation(labels, tracks, valid_share=share, split_seed=seed)
+    for label in np.unique(labels):
+        sides = {(t, h) for t, h in zip(tracks[labels == label].tolist(), held[labels == label].tolist(), strict=True)}
+        assert len(sides) == len({t for t, _ in sides})
+        assert {h for _, h in sides} == {True, False}
+
+
+def test_a_subset_keeps_the_shares_of_the_classes(toy):
+    chosen = subset(toy.train, n=100, seed=0)
+    assert len(chosen) == 100
+    expected = np.bincount(toy.train.labels, minlength=5) / 3
+    assert np.abs(np.bincount(chosen.labels, minlength=5) - expected).max() <= 1
+    with pytest.raises(SpecError):
+        subset(toy.train, n=301, seed=0)
+
+
+def test_traffic_signs_are_split_by_track_and_fingerprinted(shared):
+    folder = shared / "gtsrb32"
+    images = read_gtsrb(folder, image_size=8, valid_share=0.25, split_seed=0)
+    assert (len(images.train) + len(images.valid), len(images.test)) == (7841, 12630)
+    assert images.train.pixels.shape[1:] == (8, 8, 3)
+    assert set(images.valid.labels.tolist()) == set(range(43))
+    assert images.fingerprint != read_gtsrb(folder, image_size=8, valid_share=0.25, split_seed=1).fingerprint
+
+
+def test_another_image_set_is_refused(tmp_path):
+    (tmp_path / "gtsrb32_labels.npz").write_bytes(b"something else")
+    with pytest.raises(ArtifactError, match="SHA-256"):
+        read_gtsrb(tmp_path, image_size=16, valid_share=0.25, split_seed=0)
+    with pytest.raises(FileNotFoundError):
+        read_gtsrb(tmp_path / "absent", image_size=16, valid_share=0.25, split_seed=0)
+
+
+@pytest.mark.parametrize(("image_size", "share"), [(10, 0.25), (0, 0.25), (16, 0.0), (16, 1.0)])
+def test_impossible_image_settings_are_refused(tmp_path, image_size, share):
+    with pytest.raises(SpecError):
+        read_gtsrb(tmp_path, image_size=image_size, valid_share=share, split_seed=0)
+
+
+# ---------------------------------------------------------------------- energy
+
+
+def fake_counter(root: Path, *, microjoules: int) -> None:
+    zone = root / "intel-rapl:0"
+    zone.mkdir(parents=True, exist_ok=True)
+    (zone / "energy_uj").write_text(str(microjoules))
+    (zone / "max_energy_range_uj").write_text("1000000")
+    part = root / "intel-rapl:0:0"
+    part.mkdir(exist_ok=True)
+    (part / "energy_uj").write_text("999")
+
+
+def test_energy_is_the_difference_of_the_counter_and_survives_its_wrap(tmp_path):
+    fake_counter(tmp_path, microjoules=900_000)
+    meter = EnergyMeter(tmp_path)
+    meter.start()
+    fake_counter(tmp_path, microjoules=950_000)
+    assert meter.stop().joules == pytest.approx(0.05)
+    fake_counter(tmp_path, microjoules=100_000)
+    assert meter.stop().joules == pytest.approx(0.2)
+
+
+def test_energy_without_a_counter_is_not_available_and_not_zero(tmp_path):
+    meter = EnergyMeter(tmp_path / "absent")
+    meter.start()
+    energy = meter.stop()
+    assert energy.joules is None
+    assert "no RAPL counter" in (energy.why_not or "")
