@@ -114,13 +114,17 @@ def read_card(folder: Path) -> dict[str, Any]:
     import yaml
 
     card = folder / "card.md"
-    fenced = re.match(r"\s*^---\n(.*?)^---$", card.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    try:
+        text = card.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{card}: expected UTF-8 text, got something else ({error})") from error
+    fenced = re.match(r"\s*^---\n(.*?)^---$", text, flags=re.DOTALL | re.MULTILINE)
     if fenced is None:
         raise ArtifactError(f"{card}: expected a YAML front matter between two '---' lines at the top")
     try:
         front = yaml.safe_load(fenced[1])
     except yaml.YAMLError as error:
-        raise ArtifactError(f"{card}: the front matter is not YAML: {error}") from error
+        raise ArtifactError(f"{card}: the front matter is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(front, dict):
         raise ArtifactError(f"{card}: the front matter must be a mapping, got {type(front).__name__}")
     return front

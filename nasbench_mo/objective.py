@@ -65,7 +65,8 @@ class Objective:
     dataset, split, epochs
         Identity of a training result. ``split`` is one of ``train``, ``valid``, ``test``, ``validtest``.
     seed
-        Training seed, or the string ``"mean"`` for a mean over all seeds the source has.
+        Training seed, the string ``"mean"`` for a mean over all seeds the source has, or ``"drawn"`` for one of them,
+        drawn anew for each architecture.
     device, batch, precision, runtime
         Identity of a cost.
     convention
@@ -112,10 +113,10 @@ class Objective:
 
         if (
             self.seed is not None
-            and self.seed != "mean"
+            and self.seed not in ("mean", "drawn")
             and (isinstance(self.seed, bool) or not isinstance(self.seed, int))
         ):
-            raise SpecError(f"objective {self.name!r}: seed must be an integer or 'mean', got {self.seed!r}")
+            raise SpecError(f"objective {self.name!r}: seed must be an integer, 'mean' or 'drawn', got {self.seed!r}")
 
     @property
     def column(self) -> str:
@@ -156,7 +157,9 @@ class Objective:
         if self.epochs:
             words.append(f"{self.epochs} epochs")
         if self.seed is not None:
-            words.append("mean over seeds" if self.seed == "mean" else f"seed {self.seed}")
+            words.append(
+                {"mean": "mean over seeds", "drawn": "one drawn seed"}.get(str(self.seed), f"seed {self.seed}")
+            )
         for field in ("device", "batch", "precision", "runtime", "convention"):
             value = getattr(self, field)
             if value is not None:

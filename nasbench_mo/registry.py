@@ -54,6 +54,8 @@ class Registry:
         MissingDependencyError
             A plug-in announces the name but cannot be imported.
         """
+        if not isinstance(name, str):
+            raise UnknownNameError(f"the name of a {self.kind} is text, got {name!r}")
         if name in self._builtins:
             return _load(self._builtins[name])
         target = self._found_plugins().get(name)

@@ -239,6 +239,8 @@ class Table:
 
     def rows(self, archs: ArrayLike | Sequence[str]) -> NDArray[np.intp]:
         """Rows of some architectures, (n,) integers. See :meth:`query` for the errors."""
+        if isinstance(archs, str):
+            archs = [archs]
         if isinstance(archs, Sequence) and (not archs or isinstance(archs[0], str)):
             return np.array([self._row_named(a) for a in archs], dtype=np.intp)
         if hasattr(archs, "dtype"):  # an array, or a series of a data frame
@@ -299,7 +301,8 @@ class Table:
         import pyarrow.parquet as pq
 
         try:
-            return pq.ParquetFile(self.path, memory_map=True).read(columns=names, use_threads=False)
+            file = pq.ParquetFile(self.path, memory_map=True, page_checksum_verification=True)
+            return file.read(columns=names, use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise FormatError(f"{self.path} is damaged: {error}") from error
 
@@ -446,7 +449,7 @@ def write_table(
     }
     schema = pa.schema(fields, metadata={_META: json.dumps(header).encode()})
     path = folder / FILE_NAME
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, compression="zstd")
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, compression="zstd", write_page_checksum=True)
     return path
 
 

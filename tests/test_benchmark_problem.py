@@ -35,6 +35,7 @@ from nasbench_mo.benchmark import (
     FunctionValues,
     Manifest,
     Problem,
+    ProblemSpec,
     TableValues,
     Term,
     compute_manifest,
@@ -765,3 +766,36 @@ def test_the_real_noise_is_that_of_the_published_seeds(
     share = float((np.abs(runs[third] - seen[third]).argmin(axis=1) == 2).mean())
     assert third.sum() == 8169
     assert abs(share - 1 / 3) < 0.03
+
+
+# ---------------------------------------------------------------------- what a search sees, and plug-ins
+
+
+def test_a_search_says_that_it_sees_one_drawn_seed() -> None:
+    store_synthetic_nb201()
+    problem = nmo.problem("nb201-c10-fpga-v1")
+    error, latency = problem.observed_objectives
+    assert (problem.objectives[0].seed, error.seed, error.kind) == ("mean", "drawn", "measured")
+    assert problem.objectives[0].kind == "derived"
+    assert latency == problem.objectives[1]
+    assert nmo.run(problem, "random", budget=5).identity.objectives == problem.observed_objectives
+
+
+def test_a_published_problem_over_a_huge_space_opens_without_a_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = FunctionValues(objective=ERROR, function=lambda X: X.sum(axis=1) + 1.0)
+    spec = ProblemSpec(id="huge-v1", space="mnasnet", terms=(Term(objective=ERROR, values=values),), description="x")
+    monkeypatch.setitem(CATALOGUE, "huge-v1", spec)
+    problem = nmo.problem("huge-v1")
+    assert not problem.has_manifest
+    assert len(nmo.run(problem, "random", budget=10)) == 10
+    with pytest.raises(ManifestError):
+        problem.hypervolume(np.ones((1, 1)))
+
+
+@pytest.mark.parametrize("answer", [1j, "abc"])
+def test_a_function_that_returns_no_real_numbers_is_refused(answer: Any) -> None:
+    problem = Problem.from_function(
+        "t-v1", lambda X: np.full((len(X), 2), answer), search_space=toy_space(3, 3), objectives=[ERROR, LATENCY]
+    )
+    with pytest.raises(ObjectiveError, match="real numbers"):
+        problem.evaluate(problem.space.from_codes([0]))

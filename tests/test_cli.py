@@ -59,7 +59,8 @@ def test_list_problems_tells_what_needs_an_import(call):
 
 
 @pytest.mark.parametrize(
-    "identifier", [DEMO, "nb201", "nb201-c10-valerr-xgb-v1", "nb201-fpga-latency-modelled-v1", "nsga2", "columns"]
+    "identifier",
+    [DEMO, "nb201", "nb201-c10-valerr-xgb-v1", "nb201-fpga-latency-modelled-v1", "nsga2", "columns", "nats-bench-size"],
 )
 def test_show_explains_every_kind_of_thing(call, identifier):
     code, text, _ = call("show", identifier)
@@ -126,6 +127,32 @@ def test_demo_draws_the_front_and_writes_both_files(call, tmp_path):
     assert call("demo", "--budget", "50")[0] == 0  # again, over the old files
 
 
+def test_demo_does_not_replace_what_is_not_its_own(call, tmp_path):
+    (tmp_path / "run.parquet").write_text("precious")
+    assert call("demo", "--budget", "20")[0] == 2
+    assert (tmp_path / "run.parquet").read_text() == "precious"
+    assert call("demo", "--budget", "20", "--force")[0] == 0
+    code, _, message = call("demo", "--budget", "25")
+    assert code == 2
+    assert "--force" in message
+
+
+def test_search_names_a_page_that_cannot_be_written_before_it_searches(call, tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert call("search", DEMO, "--budget", "20", "--html", "file/page.html")[0] == 2
+    assert not (tmp_path / "run.parquet").exists()
+
+
+def test_a_damaged_card_does_not_hide_the_other_tables(call, tmp_path):
+    folder = tmp_path / "cache" / "tables" / "broken-v1"
+    folder.mkdir(parents=True)
+    (folder / "card.md").write_bytes(b"---\nid: \xff\n---\n")
+    code, text, _ = call("list", "tables")
+    assert code == 0
+    assert "damaged" in text
+    assert "nb201-fpga-latency-modelled-v1" in text
+
+
 def test_manifest_recomputes_the_published_one(call):
     from nasbench_mo.benchmark import Manifest, differences, published_manifest
 
@@ -146,6 +173,9 @@ def test_manifest_recomputes_the_published_one(call):
         (("search", DEMO, "--option", "population"), ["NAME=VALUE"]),
         (("search", DEMO, "--option", "popsize=5"), ["popsize"]),
         (("search", DEMO, "--out", "."), ["folder"]),
+        (("search", DEMO, "--option", "seed=3"), ["--seed"]),
+        (("search", DEMO, "--option", "population=99999999999"), ["population"]),
+        (("search", DEMO, "--out", "a.parquet", "--html", "a.parquet"), ["same file"]),
         (("search", "nb201-c10-2080ti_1-v1"), ["nasbench-mo import"]),
         (("import", "colums", "file.csv"), ["columns"]),
         (("import", "columns", "absent.csv"), ["absent.csv"]),

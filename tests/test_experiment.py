@@ -143,9 +143,9 @@ def test_an_exhausted_space_ends_the_run_early_and_says_so(name: str) -> None:
     assert "12 of 1000 evaluations" in repr(finished)
 
 
-@pytest.mark.parametrize("budget", [0, -3])
-def test_a_budget_that_is_not_positive_is_refused(budget: int, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=f"budget of at least one evaluation, got {budget}"):
+@pytest.mark.parametrize("budget", [0, -3, 1.5, float("nan"), "10", None, True])
+def test_a_budget_that_is_not_positive_is_refused(budget: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="budget must be an integer of at least 1"):
         run(toy_problem(), "random", budget=budget, out=tmp_path / "run.parquet")
     assert not (tmp_path / "run.parquet").exists()
 
@@ -514,7 +514,7 @@ def test_the_file_has_the_documented_schema_and_identity(tmp_path: Path) -> None
     assert table.schema.types == types
     units = {f.name: f.metadata[b"unit"] for f in table.schema if f.metadata}
     assert units == {"error_percent": b"percent", "latency_fpga_ms": b"ms", "wall_s": b"s", "simulated_s": b"s"}
-    for objective in problem.objectives:
+    for objective in problem.observed_objectives:
         field = table.schema.field(objective.column)
         assert json.loads(field.metadata[b"objective"]) == objective.to_dict()
     assert table.column("evaluation").to_pylist() == list(range(30))
@@ -525,7 +525,7 @@ def test_the_file_has_the_documented_schema_and_identity(tmp_path: Path) -> None
         "problem": problem.id,
         "data_hash": problem.data_hash,
         "space": "nb201",
-        "objectives": [o.to_dict() for o in problem.objectives],
+        "objectives": [o.to_dict() for o in problem.observed_objectives],
         "searcher": "nsga2",
         "searcher_options": {"population": 12, "p_mutation": 0.9},
         "seed": 7,
@@ -823,3 +823,45 @@ def test_every_error_is_one_of_the_packages_own() -> None:
 def test_an_identity_cannot_be_changed(noisy_run: Run) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         noisy_run.identity.seed = 1  # type: ignore[misc]
+
+
+# ---------------------------------------------------------------------- two at once, and honest labels
+
+
+def test_two_searches_into_one_file_do_not_lose_a_run(tmp_path: Path) -> None:
+    out = tmp_path / "run.parquet"
+    refused: list[str] = []
+
+    def second(done: int, budget: int) -> None:
+        if done < budget and not refused:
+            with pytest.raises(RunError, match="another process is writing") as caught:
+                run(toy_problem(9, 9, 9), "random", budget=5, seed=2, out=out)
+            refused.append(str(caught.value))
+
+    run(toy_problem(9, 9, 9), "random", budget=200, seed=1, out=out, progress=second)
+    assert refused
+    assert Run.load(out, problem=toy_problem(9, 9, 9)).identity.seed == 1
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["run.parquet"]
+    with pytest.raises(RunError, match="exists"):
+        run(toy_problem(9, 9, 9), "random", budget=5, seed=2, out=out)
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["run.parquet"]
+
+
+def test_numpy_integers_are_numbers(tmp_path: Path) -> None:
+    finished = run(
+        toy_problem(9, 9), "random", budget=np.int64(5), seed=np.int64(3), noise_seed=np.int64(2), out=tmp_path / "r"
+    )
+    assert (finished.identity.budget_evaluations, finished.identity.seed, finished.identity.noise_seed) == (5, 3, 2)
+
+
+def test_a_value_changed_behind_the_back_of_a_run_is_noticed(tmp_path: Path) -> None:
+    out = tmp_path / "run.parquet"
+    run(toy_problem(9, 9), "random", budget=20, out=out)
+    table = pq.read_table(out)
+    name = next(f.name for f in table.schema if f.metadata and b"objective" in f.metadata)
+    values = table.column(name).to_numpy().copy()
+    values[7] += 1e-9
+    changed = table.set_column(table.schema.get_field_index(name), table.schema.field(name), pa.array(values))
+    pq.write_table(changed, out)
+    with pytest.raises(RunError, match="not those that were written"):
+        Run.load(out, problem=toy_problem(9, 9))

@@ -130,9 +130,9 @@ def test_an_objective_cannot_be_changed() -> None:
         ({"epochs": 0}, "epochs must be a positive integer"),
         ({"epochs": 12.0}, "epochs must be a positive integer"),
         ({"batch": True}, "batch must be a positive integer"),
-        ({"seed": "average"}, "seed must be an integer or 'mean'"),
-        ({"seed": 1.5}, "seed must be an integer or 'mean'"),
-        ({"seed": True}, "seed must be an integer or 'mean'"),
+        ({"seed": "average"}, "seed must be an integer, 'mean' or 'drawn'"),
+        ({"seed": 1.5}, "seed must be an integer, 'mean' or 'drawn'"),
+        ({"seed": True}, "seed must be an integer, 'mean' or 'drawn'"),
     ],
 )
 def test_a_field_outside_its_vocabulary_is_refused(fields: dict[str, Any], message: str) -> None:

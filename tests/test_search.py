@@ -314,5 +314,12 @@ def test_options_and_seed_given_as_numpy_numbers_become_plain_ones() -> None:
 
 
 def test_a_searcher_needs_an_objective() -> None:
-    with pytest.raises(SearcherError, match="at least one objective, got 0"):
+    with pytest.raises(SearcherError, match="n_objectives must be an integer of at least 1, got 0"):
         searcher("random", NB201, 0)
+
+
+def test_a_searcher_needs_a_space_and_a_sane_population() -> None:
+    with pytest.raises(SearcherError, match="expected a search space, got 'nb201'"):
+        searcher("nsga2", "nb201", 2)  # type: ignore[arg-type]
+    with pytest.raises(SearcherError, match="at most"):
+        searcher("nsga2", NB201, 2, population=99_999_999_999)

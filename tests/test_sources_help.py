@@ -219,7 +219,7 @@ def test_damaged_files_and_wrong_paths_are_named(checkout: Path, tmp_path: Path)
     with pytest.raises(FormatError, match=r"str_arch2idx\.pt"):
         read(archive)
     (checkout / "data" / "fbnet" / "latency" / "fpga.pt").write_bytes(b"no torch file")
-    with pytest.raises(FormatError, match=r"fpga\.pt: expected a file of torch\.save"):
+    with pytest.raises(FormatError, match=r"fpga\.pt: expected a complete file of torch\.save"):
         read(checkout)
 
 

@@ -124,7 +124,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     for name, damaged in (("cut", data[: len(data) // 2]), ("text", b"not torch at all"), ("none", b"")):
         path = tmp_path / f"{name}.pth"
         path.write_bytes(damaged)
-        with pytest.raises(FormatError, match=rf"{name}\.pth: expected a file of torch\.save"):
+        with pytest.raises(FormatError, match=rf"{name}\.pth: expected a complete file of torch\.save"):
             read(path)
 
 

@@ -297,3 +297,10 @@ def test_the_published_string_of_an_architecture(name: str) -> None:
 
 def test_space_returns_the_same_object_each_time() -> None:
     assert space("nb201") is space("nb201")
+
+
+def test_crossover_takes_either_parent_with_equal_chance() -> None:
+    searched = space("nb201")
+    first = np.zeros((20_000, 6), dtype=np.int8)
+    child = searched.crossover(first, first + 1, rng=np.random.default_rng(0))
+    assert np.abs(child.mean(axis=0) - 0.5).max() < 0.02  # five standard deviations

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import ArchitectureError, FormatError, MissingValueError, ObjectiveError
+from nasbench_mo.errors import ArchitectureError, FormatError, MissingValueError, NasbenchMoError, ObjectiveError
 from nasbench_mo.objective import Objective
 from nasbench_mo.space import CategoricalSpace, SearchSpace, space
 from nasbench_mo.table import FILE_NAME, Column, Table, write_table
@@ -462,3 +462,27 @@ def test_damaged_pages_are_refused_when_they_are_read(dense: Table) -> None:
     opened = Table.open(dense.path.parent)
     with pytest.raises(FormatError, match=r"table\.parquet is damaged"):
         opened["latency_ms"]
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    table = write(tmp_path, SMALL.enumerate(), [(LATENCY, np.random.default_rng(0).random(SMALL.size))])
+    content = bytearray(table.path.read_bytes())
+    start = content.find(b"PAR1") + 4
+    noticed = 0
+    for at in range(start, len(content) // 2, 7):
+        damaged = bytearray(content)
+        damaged[at] ^= 1
+        table.path.write_bytes(damaged)
+        try:
+            found = Table.open(table.path.parent)["latency_ms"]
+        except NasbenchMoError:  # in a page a FormatError, in a column's name an ObjectiveError
+            noticed += 1
+        else:
+            np.testing.assert_array_equal(found, table["latency_ms"])
+    assert noticed > 0
+
+
+def test_one_string_is_one_architecture(tmp_path: Path) -> None:
+    table = write(tmp_path, SMALL.enumerate(), [(LATENCY, np.arange(SMALL.size, dtype=float))])
+    arch = SMALL.decode(SMALL.from_codes([3]))[0]
+    np.testing.assert_array_equal(table.query(arch, ["latency_ms"]), [[3.0]])

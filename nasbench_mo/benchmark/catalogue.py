@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from nasbench_mo.benchmark.manifest import Manifest, compute_manifest, differences, published_manifest
 from nasbench_mo.benchmark.search_problem import Problem, Term
 from nasbench_mo.benchmark.values import CountedValues, OperatorValues, PredictedValues, TableValues, Values
-from nasbench_mo.errors import ArtifactError, UnknownNameError, did_you_mean
+from nasbench_mo.errors import ArtifactError, SpecError, UnknownNameError, did_you_mean
 from nasbench_mo.objective import Objective
 from nasbench_mo.registry import Registry
 from nasbench_mo.space import space
@@ -69,7 +69,7 @@ def _measured_error(key: str) -> Term:
     objective = Objective(
         name="error",
         unit="percent",
-        kind="measured" if seeds else "derived",
+        kind="derived",
         dataset=dataset,
         split="valid",
         epochs=200,
@@ -181,7 +181,9 @@ def problem_spec(identifier: str) -> ProblemSpec:
     if identifier in CATALOGUE:
         return CATALOGUE[identifier]
     if identifier in PLUGINS:
-        spec: ProblemSpec = PLUGINS.get(identifier)
+        spec = PLUGINS.get(identifier)
+        if not isinstance(spec, ProblemSpec):
+            raise SpecError(f"the plug-in {identifier!r} must be a ProblemSpec, got {type(spec).__name__}")
         return spec
     names = problem_names()
     raise UnknownNameError(
@@ -215,6 +217,8 @@ def problem(identifier: str) -> Problem:
     published = published_manifest(identifier)
     if published is not None and published.data_hash == made.data_hash:
         return _under(published, made)
+    if not made.space.enumerable:
+        return made if published is None else _under(published, made)
     local = compute_manifest(made)
     if published is not None:
         found = differences(published, local)

@@ -7,6 +7,7 @@ A search sees :meth:`Problem.observation`: one training seed's validation error 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nasbench_mo.benchmark.values import HIDDEN_SPLITS, FunctionValues, Values
+from nasbench_mo.benchmark.values import HIDDEN_SPLITS, FunctionValues, Values, as_real
 from nasbench_mo.encoding import check_encodings, mixed_radix
 from nasbench_mo.errors import ManifestError, MissingValueError, ObjectiveError, SpecError
 from nasbench_mo.objective import Objective
@@ -212,6 +213,16 @@ class Problem:
         return tuple(t.objective for t in self.terms)
 
     @property
+    def observed_objectives(self) -> tuple[Objective, ...]:
+        """What a search sees: the objectives, those with training noise as one drawn seed instead of the mean."""
+        return tuple(
+            dataclasses.replace(t.objective, kind="measured", seed="drawn", note=None)
+            if t.values.noisy()
+            else t.objective
+            for t in self.terms
+        )
+
+    @property
     def n_objectives(self) -> int:
         """Number of objectives m."""
         return len(self.terms)
@@ -324,6 +335,11 @@ class Problem:
             )
         return self._manifest
 
+    @property
+    def has_manifest(self) -> bool:
+        """Whether :attr:`manifest` can be had, so that there is a hypervolume."""
+        return self._manifest is not None or (self._function is not None and self.space.enumerable)
+
     def normalize(self, F: NDArray[np.float64], *, on: View = "score") -> NDArray[np.float64]:
         """Scale (n, m) values by the manifest: the front's ideal is 0 and its nadir 1 in each objective."""
         from nasbench_mo.pareto import normalize
@@ -399,7 +415,7 @@ def _called(
     function: Callable[[NDArray[Any]], NDArray[np.float64]], X: NDArray[Any], *, columns: Sequence[str]
 ) -> NDArray[np.float64]:
     """What a user's function says, checked. It gets a copy: no integer narrower than it expects, none to modify."""
-    F = np.asarray(function(np.array(X, dtype=np.int64)), dtype=np.float64)
+    F = as_real(function(np.array(X, dtype=np.int64)), of=", ".join(columns))
     if F.shape != (len(X), len(columns)):
         raise ObjectiveError(
             f"the function of {', '.join(columns)} must return shape {(len(X), len(columns))}, got {F.shape}"

@@ -261,7 +261,7 @@ class FunctionValues(Values):
 
     def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """The function's values."""
-        values = np.asarray(self.function(np.array(X, dtype=np.int64)), dtype=np.float64)
+        values = as_real(self.function(np.array(X, dtype=np.int64)), of=self.objective.column)
         if values.shape != (len(X),):
             raise ObjectiveError(
                 f"the function of {self.objective.column!r} must return shape ({len(X)},), got {values.shape}"
@@ -283,3 +283,11 @@ class FunctionValues(Values):
     def data_hash(self) -> str:
         """Hash of the objective's identity; a function has no other."""
         return hashlib.sha256(repr(self.objective.to_dict()).encode()).hexdigest()
+
+
+def as_real(values: object, *, of: str) -> NDArray[np.float64]:
+    """What a user's function returned, as float64, or an :class:`ObjectiveError` where it is no array of numbers."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iufb":
+        raise ObjectiveError(f"the function of {of} must return real numbers, got dtype {array.dtype}")
+    return array.astype(np.float64)

@@ -150,6 +150,7 @@ def demo(
     budget: Annotated[int, typer.Option(help="Distinct architectures to evaluate.", min=20)] = 400,
     seed: Annotated[int, typer.Option(help="Seed of the searcher.", min=0)] = 0,
     folder: Annotated[Path, typer.Option(help="Where front.html and run.parquet go.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace a run.parquet that is not this demo's.")] = False,
 ) -> None:
     """Search an embedded problem: CIFAR-10 error against latency on an ASIC and on an FPGA."""
     from nasbench_mo.benchmark import DEMO_PROBLEM
@@ -164,9 +165,9 @@ def demo(
         options={},
         out=folder / "run.parquet",
         html=folder / "front.html",
-        force=True,
+        force=force,
     )
-    searching.search(request, as_json=False)
+    searching.demo(request)
 
 
 @app.command()
@@ -221,7 +222,10 @@ def _options(texts: list[str]) -> dict[str, float | int | str]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise SpecError(f"--option expects NAME=VALUE; got {text!r}")
-        options[name.replace("-", "_")] = _number(value)
+        key = name.replace("-", "_")
+        if key in ("name", "space", "n_objectives", "seed"):
+            raise SpecError(f"--option {text}: {key!r} is not an option of a searcher; the seed is --seed")
+        options[key] = _number(value)
     return options
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import UnknownNameError, did_you_mean
+from nasbench_mo.errors import ArtifactError, NasbenchMoError, UnknownNameError, did_you_mean
 from nasbench_mo.objective import Objective
 
 
@@ -67,16 +67,22 @@ def _list_spaces() -> list[dict[str, str]]:
 def _list_problems() -> list[dict[str, str]]:
     from nasbench_mo.benchmark import problem_names, problem_spec
 
-    specs = [problem_spec(name) for name in problem_names()]
-    return [
-        {
-            "problem": s.id,
-            "ready": "needs import" if s.missing() else "yes",
-            "minimises": ", ".join(t.objective.column for t in s.terms),
-            "about": s.description,
-        }
-        for s in specs
-    ]
+    rows = []
+    for name in problem_names():
+        try:
+            spec = problem_spec(name)
+        except NasbenchMoError as error:  # a broken plug-in must not hide the others
+            rows.append({"problem": name, "ready": "broken", "minimises": "", "about": str(error)})
+            continue
+        rows.append(
+            {
+                "problem": spec.id,
+                "ready": "needs import" if spec.missing() else "yes",
+                "minimises": ", ".join(t.objective.column for t in spec.terms),
+                "about": spec.description,
+            }
+        )
+    return rows
 
 
 def _list_predictors() -> list[dict[str, str]]:
@@ -90,7 +96,10 @@ def _list_tables() -> list[dict[str, str]]:
     rows = []
     for kind in ("hw_tables", "tables"):
         for name in artifacts.available(kind):
-            card = artifacts.read_card(artifacts.resolve(kind, name))
+            try:
+                card = artifacts.read_card(artifacts.resolve(kind, name))
+            except ArtifactError as error:  # one damaged card must not hide the others
+                card = {"source": f"damaged: {error}"}
             rows.append(
                 {
                     "table": name,
@@ -217,9 +226,13 @@ def _show_source(identifier: str) -> dict[str, Any] | None:
     import inspect
 
     from nasbench_mo.sources import SOURCES
+    from nasbench_mo.sources.fetch import FETCHABLE
 
     if identifier not in SOURCES:
-        return None
+        if identifier not in FETCHABLE:
+            return None
+        entry = FETCHABLE[identifier]
+        return {"source": identifier, "file": entry.file_name, "licence": entry.licence, "how": entry.instructions}
     module = inspect.getmodule(SOURCES.get(identifier))
     return {"source": identifier, "text": inspect.cleandoc((module and module.__doc__) or "")}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from nasbench_mo.cli.progress import progress_bar
 from nasbench_mo.cli.reading import columns_text, print_json, relative
 from nasbench_mo.errors import RunError
 from nasbench_mo.experiment import Run, run
+from nasbench_mo.objective import Objective
 from nasbench_mo.search import searcher as make_searcher
 
 _SHOWN_ROWS = 12
@@ -39,12 +41,21 @@ class SearchRequest:
     force: bool
 
 
+def demo(request: SearchRequest) -> None:
+    """Search as asked; a run that an earlier demo with the same settings left may be replaced."""
+    if request.out.exists() and not request.force:
+        old = Run.load(request.out).identity
+        same = (old.problem, old.searcher, old.seed, old.budget_evaluations)
+        if same != (request.problem, request.searcher, request.seed, request.budget):
+            raise RunError(f"{request.out} holds another run; move it away, or add --force to replace it")
+    search(dataclasses.replace(request, force=True), as_json=False)
+
+
 def search(request: SearchRequest, *, as_json: bool) -> None:
     """Search, write the run, and print what came of it."""
+    _check_outputs(request)
     opened = problem(request.problem)
     made = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **request.options)
-    if request.out.is_dir():
-        raise RunError(f"{request.out} is a folder; give the name of a file")
     if request.out.exists() and not request.force:
         raise RunError(f"{request.out} exists; add --force to replace it, or choose another --out")
     with progress_bar(f"searching {request.problem}", hidden=as_json) as progress:
@@ -65,7 +76,21 @@ def search(request: SearchRequest, *, as_json: bool) -> None:
         _print_run(finished, opened, request=request)
 
 
+def _check_outputs(request: SearchRequest) -> None:
+    """Refuse outputs that cannot be written, before the search."""
+    if request.html is not None and request.html.resolve() == request.out.resolve():
+        raise RunError(f"--out and --html are the same file: {request.out}")
+    for path in filter(None, (request.out, request.html)):
+        if path.is_dir():
+            raise RunError(f"{path} is a folder; give the name of a file")
+        above = next(parent for parent in path.resolve().parents if parent.exists())
+        if not above.is_dir():
+            raise RunError(f"{path}: {above} is a file, not a folder")
+
+
 def _shares(finished: Run, opened: Problem) -> dict[str, float]:
+    if not opened.has_manifest:
+        return {}
     shares = {"score": finished.hypervolume_share()}
     if opened.manifest.test is not None:
         shares["test"] = finished.hypervolume_share(on="test")
@@ -75,6 +100,7 @@ def _shares(finished: Run, opened: Problem) -> dict[str, float]:
 def _facts(finished: Run, opened: Problem, *, out: Path) -> dict[str, Any]:
     front = finished.front()
     columns = [o.column for o in opened.objectives]
+    seen = {o.column: o.describe() for o in opened.observed_objectives}
     return {
         "problem": opened.id,
         "searcher": finished.identity.searcher,
@@ -82,6 +108,7 @@ def _facts(finished: Run, opened: Problem, *, out: Path) -> dict[str, Any]:
         "noise_seed": finished.identity.noise_seed,
         "evaluations": len(finished),
         "hypervolume_share": _shares(finished, opened),
+        "values": seen,
         "front": [
             {"arch": arch, **dict(zip(columns, values, strict=True))}
             for arch, values in zip(front.archs, front.F.tolist(), strict=True)
@@ -114,20 +141,24 @@ def _print_run(finished: Run, opened: Problem, *, request: SearchRequest) -> Non
     print(_front_text(finished, opened))
     print()
     shares = _shares(finished, opened)
-    print(f"HV/HV* {shares['score']:.4f} of the exact front's hypervolume after {len(finished)} evaluations", end="")
-    print(f" ({finished.environment['ended']})" if finished.environment["ended"] != "budget" else "")
-    if opened.noisy:
-        print("       front chosen on one training seed, scored on the mean over seeds")
-    if "test" in shares:
-        print(f"       {shares['test']:.4f} of the test front's hypervolume, for the same architectures")
-    print(f"       anytime {sparkline(finished.hypervolume_curve(), width=min(60, width - 20), unicode=unicode)}")
+    ended = f" ({finished.environment['ended']})" if finished.environment["ended"] != "budget" else ""
+    if not shares:
+        print(f"no hypervolume after {len(finished)} evaluations{ended}: {opened.id} has no manifest")
+    else:
+        print(f"HV/HV* {shares['score']:.4f} of the exact front's hypervolume after {len(finished)} evaluations{ended}")
+        if opened.noisy:
+            print("       front chosen on one drawn training seed (shown above), scored on the mean over seeds")
+        if "test" in shares:
+            print(f"       {shares['test']:.4f} of the test front's hypervolume, for the same architectures")
+        print(f"       anytime {sparkline(finished.hypervolume_curve(), width=min(60, width - 20), unicode=unicode)}")
     written = [request.out] + ([request.html] if request.html else [])
     print("wrote " + " and ".join(relative(path) for path in written))
 
 
 def _label(opened: Problem, j: int) -> str:
-    objective = opened.objectives[j]
-    return f"{objective.name.replace('_', ' ')} [{objective.unit}, {objective.kind}]"
+    objective = opened.observed_objectives[j]
+    seed = ", one drawn seed" if objective.seed == "drawn" else ""
+    return f"{objective.name.replace('_', ' ')} [{objective.unit}, {objective.kind}{seed}]"
 
 
 def _front_text(finished: Run, opened: Problem) -> str:
@@ -148,6 +179,10 @@ def _front_text(finished: Run, opened: Problem) -> str:
     n_distinct = len(distinct)
     head = f"front: {len(front)} architectures, {n_distinct} distinct points"
     return head + (f", {len(rows)} shown\n" if len(rows) < n_distinct else "\n") + columns_text(rows, cut=False)
+
+
+def _axis(objective: Objective) -> str:
+    return objective.name.replace("_", " ") + (" (one drawn seed)" if objective.seed == "drawn" else "")
 
 
 def _front_mask(finished: Run) -> NDArray[np.bool_]:
@@ -173,18 +208,16 @@ def front_page(finished: Run, opened: Problem) -> FrontPage:
         "versions": versions,
         "machine": str(finished.environment["machine"]["cpu"]),
         "started": str(finished.environment["started_utc"]),
-        **{f"objective {o.column}": o.describe() for o in opened.objectives},
+        **{f"objective {o.column}": o.describe() for o in opened.observed_objectives},
     }
     return FrontPage(
         title=f"{identity.searcher} on {identity.problem}",
         subtitle=opened.description,
-        axes=tuple(
-            Axis(label=o.name.replace("_", " "), column=o.column, unit=o.unit, kind=o.kind) for o in opened.objectives
-        ),
+        axes=tuple(Axis(label=_axis(o), column=o.column, unit=o.unit, kind=o.kind) for o in opened.observed_objectives),
         architectures=tuple(finished.archs),
         F=finished.F,
         on_front=_front_mask(finished),
         true_front=opened.true_front() if opened.space.enumerable else None,
-        hypervolume_share=finished.hypervolume_curve(),
+        hypervolume_share=finished.hypervolume_curve() if opened.has_manifest else None,
         facts=tuple(facts.items()),
     )

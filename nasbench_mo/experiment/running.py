@@ -84,15 +84,14 @@ def run(
     SearcherError
         The searcher belongs to another space or number of objectives, or was used before.
     """
-    if budget < 1:
-        raise RunError(f"expected a budget of at least one evaluation, got {budget}")
+    budget = _whole("budget", budget, least=1)
     searcher = _ready_searcher(searcher, problem=problem, seed=seed)
-    noise_seed = searcher.seed if noise_seed is None else noise_seed
+    noise_seed = searcher.seed if noise_seed is None else _whole("noise_seed", noise_seed, least=0)
     identity = Identity(
         problem=problem.id,
         data_hash=problem.data_hash,
         space=problem.space.name,
-        objectives=problem.objectives,
+        objectives=problem.observed_objectives,
         searcher=searcher.name,
         searcher_options=searcher.options(),
         seed=searcher.seed,
@@ -100,22 +99,17 @@ def run(
         budget_evaluations=budget,
     )
     target = Path(out) if out is not None else None
-    if target is not None and target.exists() and not overwrite:
-        raise RunError(f"{target} exists; move it away or choose another name, so that no run is lost")
-    journal = None
-    if target is not None:
-        partial = target.with_name(target.name + ".partial.jsonl")
-        journal = Journal(partial, identity=identity, discard_other=overwrite)
+    journal = _open_journal(target, identity=identity, overwrite=overwrite) if target is not None else None
     loop = _Loop(problem, searcher, evaluator=problem.observation(noise_seed), journal=journal)
     try:
         finished = loop.until(budget, identity=identity, progress=progress)
+        if target is not None and journal is not None:
+            finished.save(target)
+            journal.remove()
+        return finished
     finally:
         if journal is not None:
             journal.close()
-    if target is not None and journal is not None:
-        finished.save(target)
-        journal.remove()
-    return finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +303,24 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or "unknown"
+
+
+def _open_journal(target: Path, *, identity: Identity, overwrite: bool) -> Journal:
+    """The journal beside a run file, locked for this process; refused where the file would be lost."""
+    if target.is_dir():
+        raise RunError(f"{target} is a folder; give the name of a file")
+    journal = Journal(target.with_name(target.name + ".partial.jsonl"), identity=identity, discard_other=overwrite)
+    if target.exists() and not overwrite:
+        journal.close()
+        raise RunError(f"{target} exists; move it away or choose another name, so that no run is lost")
+    return journal
+
+
+def _whole(name: str, value: object, *, least: int) -> int:
+    """A plain int of at least some value, NumPy's integers included."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise RunError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return int(value)
 
 
 def _ready_searcher(searcher: Searcher | str, *, problem: Problem, seed: int | None) -> Searcher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from nasbench_mo.artifacts import write_atomic
@@ -55,6 +57,7 @@ def to_arrow(run: Run) -> Any:
         "format": FORMAT_VERSION,
         "identity": identity_to_dict(run.identity),
         "environment": dict(run.environment),
+        "content_sha256": _content_hash(run.archs, run.F),
     }
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata={_META: json.dumps(meta).encode()}))
 
@@ -106,6 +109,8 @@ def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Pr
         raise RunError("expected the evaluations 0, 1, 2, ... of distinct architectures")
     if table.column("status").to_pylist() != _status(degenerate):
         raise RunError(f"the status column does not say which architectures of {home.name!r} are degenerate")
+    if meta["content_sha256"] != _content_hash(archs, F):
+        raise RunError("architectures or values are not those that were written: rows are missing or were changed")
     return cls(
         identity=identity,
         X=X,
@@ -131,6 +136,13 @@ def _space_of(identity: Identity, *, problem: Problem | None) -> SearchSpace:
             "give the problem: Run.load(path, problem=...)"
         )
     return space(identity.space)
+
+
+def _content_hash(archs: list[str], F: NDArray[np.float64]) -> str:
+    """SHA-256 over the architectures and the values, in order."""
+    digest = hashlib.sha256("\n".join(archs).encode())
+    digest.update(np.ascontiguousarray(F, dtype="<f8").tobytes())
+    return digest.hexdigest()
 
 
 def _status(degenerate: NDArray[np.bool_]) -> list[str]:
@@ -162,10 +174,20 @@ class Journal:
         self.values: dict[str, tuple[list[float], float, float]] = {}
         self.order: list[str] = []
         self._stream: io.TextIOWrapper | None = None
-        if path.exists() and discard_other and not self._is_ours():
-            path.unlink()
-        if path.exists():
-            self._read()
+        self._lock = FileLock(path.with_name(path.name + ".lock"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(f"another process is writing {path}; wait for it, or choose another output file") from None
+        try:
+            if path.exists() and discard_other and not self._is_ours():
+                path.unlink()
+            if path.exists():
+                self._read()
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, archs: list[str], *, F: Any, wall_s: Any, simulated_s: Any) -> None:
         """Add evaluations and flush them to disk."""
@@ -185,15 +207,18 @@ class Journal:
         return [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
 
     def close(self) -> None:
-        """Close the file; it stays on disk."""
+        """Close the file and let others have it; it stays on disk."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+        if self._lock.is_locked:
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+            self._lock.release()
 
     def remove(self) -> None:
-        """Close and delete: the run is complete."""
-        self.close()
+        """Delete and close: the run is complete."""
         self.path.unlink(missing_ok=True)
+        self.close()
 
     def _read(self) -> None:
         """Take over what was written; a last line that was cut off is dropped from the file."""

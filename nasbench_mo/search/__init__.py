@@ -49,6 +49,8 @@ def searcher(
     >>> searcher("random", space("nb201"), 2, seed=0).ask(3).shape
     (3, 6)
     """
+    if not isinstance(space, SearchSpace):
+        raise SearcherError(f"searcher {name!r}: expected a search space, got {space!r}; use nmo.space(...)")
     made_by = SEARCHERS.get(name)
     _check_options(name, options, made_by=made_by)
     try:

@@ -32,10 +32,8 @@ class Searcher(ABC):
     name: str
 
     def __init__(self, space: SearchSpace, n_objectives: int, *, seed: int = 0) -> None:
-        if n_objectives < 1:
-            raise SearcherError(f"searcher {self.name!r}: expected at least one objective, got {n_objectives}")
         self.space = space
-        self.n_objectives = n_objectives
+        self.n_objectives = self._integer("n_objectives", n_objectives, least=1)
         self.seed = self._integer("seed", seed, least=0)
         self.n_asked = 0
         self.n_told = 0

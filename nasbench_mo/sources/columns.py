@@ -111,7 +111,7 @@ def read(path: Path, spec: Path | None) -> list[SourceTable]:
     if spec is None:
         raise SpecError(
             f"{path.name}: source 'columns' needs a specification of the columns; add --spec spec.yaml "
-            "(its keys are described in nasbench_mo.sources.columns)"
+            "('nasbench-mo show columns' explains it)"
         )
     plan = load_spec(spec)
     file = open_columns(path)

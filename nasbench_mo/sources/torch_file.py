@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import struct
+import warnings
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -13,7 +14,7 @@ from nasbench_mo.sources.safe_pickle import TORCH_GLOBALS
 
 #: CVE-2025-32434: before 2.6, ``torch.load(weights_only=True)`` could be made to run code.
 _FIRST_SAFE_TORCH: Final = (2, 6)
-_REFUSED: Final = re.compile(r"GLOBAL (\S+)")
+_REFUSED: Final = re.compile(r"(?:GLOBAL|class|global) ([A-Za-z_]\w*(?:\.\w+)+)")
 _TORCH_ERRORS: Final = (
     pickle.UnpicklingError,
     EOFError,
@@ -60,7 +61,8 @@ def load_torch(file: Path | IO[bytes], *, name: str) -> Any:
             "install it with: pip install 'torch>=2.6'"
         )
     try:
-        with torch.serialization.safe_globals(list(TORCH_GLOBALS)):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(list(TORCH_GLOBALS)):
+            warnings.simplefilter("ignore")  # torch warns of pickles by naming its own files
             return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
@@ -72,8 +74,7 @@ def load_torch(file: Path | IO[bytes], *, name: str) -> Any:
             raise FormatError(
                 f"{name} asks for {refused.group(1)!r}, which a data file does not need; refused; nothing was executed"
             ) from error
-        first = (str(error).strip().splitlines() or [""])[0][:200]
         raise FormatError(
-            f"{name}: expected a file of torch.save, got one that fails with {type(error).__name__}: {first}; "
+            f"{name}: expected a complete file of torch.save, got something else ({type(error).__name__}); "
             "nothing was executed; download it again"
         ) from error

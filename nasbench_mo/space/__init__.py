@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from nasbench_mo.errors import SpecError
 from nasbench_mo.registry import Registry
 from nasbench_mo.space.base import SearchSpace, Variable
 from nasbench_mo.space.categorical import CategoricalSpace
@@ -30,7 +31,9 @@ def space(name: str) -> SearchSpace:
     >>> space("nb201").size
     15625
     """
-    made: SearchSpace = SPACES.get(name)()
+    made = SPACES.get(name)()
+    if not isinstance(made, SearchSpace):
+        raise SpecError(f"the plug-in {name!r} must make a SearchSpace, got {type(made).__name__}")
     return made
 
 

@@ -209,6 +209,8 @@ class SearchSpace(ABC):
 
     def sample(self, n: int, *, rng: np.random.Generator) -> NDArray[Any]:
         """n architectures drawn independently and uniformly, (n, d)."""
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
+            raise ArchitectureError(f"space {self.name!r}: expected a number of architectures, got {n!r}")
         return rng.integers(0, self.cardinalities, size=(n, self.n_variables)).astype(self.dtype)
 
     def neighbors(self, x: ArrayLike) -> NDArray[Any]:

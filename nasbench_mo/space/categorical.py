@@ -40,9 +40,18 @@ class CategoricalSpace(SearchSpace):
     """
 
     def __init__(self, name: str, choices: Mapping[str, Sequence[object]]) -> None:
+        if not isinstance(choices, Mapping):
+            raise SpecError(f"space {name!r}: expected a mapping of variables to values, got {type(choices).__name__}")
+        if not isinstance(name, str) or not name.strip():
+            raise SpecError(f"a space needs a name, got {name!r}")
         if not choices:
             raise SpecError(f"space {name!r}: expected at least one variable, got none")
         for key, values in choices.items():
+            if not isinstance(values, Sequence) and not hasattr(values, "__array__"):
+                raise SpecError(
+                    f"space {name!r}: variable {str(key)!r} needs a list of values in a fixed order, "
+                    f"got {type(values).__name__}"
+                )
             if isinstance(values, str):
                 raise SpecError(
                     f"space {name!r}: variable {str(key)!r} needs a list of values, got the text {values!r}"
