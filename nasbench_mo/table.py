@@ -302,9 +302,12 @@ class Table:
 
         try:
             file = pq.ParquetFile(self.path, memory_map=True, page_checksum_verification=True)
-            return file.read(columns=names, use_threads=False)
+            frame = file.read(columns=names, use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise FormatError(f"{self.path} is damaged: {error}") from error
+        if frame.num_rows != len(self):
+            raise FormatError(f"{self.path} is damaged: expected {len(self)} rows, got {frame.num_rows}")
+        return frame
 
     def _refuse_operators(self) -> None:
         if self.header.rows != "architecture":
