@@ -87,6 +87,8 @@ def resolve(kind: Kind, identifier: str) -> Path:
     UnknownNameError
         No artefact of this kind has this id; the message lists the closest ones.
     """
+    if not isinstance(identifier, str):
+        raise UnknownNameError(f"the id of an artefact is text, got {identifier!r}")
     folder = find(kind, identifier)
     if folder is None:
         names = available(kind)

@@ -23,8 +23,18 @@ def read_specification(path: Path, *, allowed: Sequence[str], required: Sequence
     """
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Safe, and a key that is given twice is an error instead of the last one winning."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = [key for i, key in enumerate(keys) if key in keys[:i]]
+            if twice:
+                raise SpecError(f"{path.name}: the field {twice[0]!r} is given twice; keep one")
+            return super().construct_mapping(node, deep=deep)
+
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"{path.name}: not readable as YAML: {' '.join(str(error).split())}") from error
     return mapping_of(value, place=path.name, allowed=allowed, required=required)

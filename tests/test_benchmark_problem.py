@@ -799,3 +799,17 @@ def test_a_function_that_returns_no_real_numbers_is_refused(answer: Any) -> None
     )
     with pytest.raises(ObjectiveError, match="real numbers"):
         problem.evaluate(problem.space.from_codes([0]))
+
+
+def test_one_objective_has_no_hypervolume_scale() -> None:
+    problem = Problem.from_function("t-v1", lambda X: X[:, :1] + 1.0, search_space=toy_space(4, 4), objectives=[ERROR])
+    assert len(nmo.run(problem, "nsga2", budget=10, seed=0)) == 10
+    with pytest.raises(ManifestError, match="two or more"):
+        problem.hypervolume(np.ones((1, 1)))
+
+
+@pytest.mark.parametrize("open_it", [nmo.problem, nmo.table, nmo.predictor, nmo.space])
+@pytest.mark.parametrize("name", [None, 3])
+def test_a_name_that_is_no_text_is_unknown(open_it: Any, name: Any) -> None:
+    with pytest.raises(UnknownNameError, match="is text"):
+        open_it(name)

@@ -599,3 +599,10 @@ def test_naslib_val_accuracy_is_test_accuracy_of_seed_888(imported: Callable[[st
         there = ~np.isnan(values)
         np.testing.assert_allclose(values[there], raw[key][rows][there], atol=2e-5)
     assert space("nb201").encode(table.archs).shape == (725, 6)
+
+
+def test_a_field_given_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("arch,lat_ms\n00000000,1\n")
+    spec = write_spec(tmp_path, BASE + "duplicates: first\nduplicates: mean\n")
+    with pytest.raises(SpecError, match="'duplicates' is given twice"):
+        only(tmp_path / "d.csv", spec)

@@ -178,6 +178,8 @@ def problem_spec(identifier: str) -> ProblemSpec:
     UnknownNameError
         No problem has this id; the message lists the closest ones.
     """
+    if not isinstance(identifier, str):
+        raise UnknownNameError(f"the id of a problem is text, got {identifier!r}")
     if identifier in CATALOGUE:
         return CATALOGUE[identifier]
     if identifier in PLUGINS:

@@ -131,11 +131,15 @@ def compute_manifest(problem: Problem) -> Manifest:
 
     Raises
     ------
+    ManifestError
+        The problem has one objective only.
     SpaceSizeError
         The space is too large to enumerate.
     MissingValueError
         A non-degenerate architecture has no value.
     """
+    if problem.n_objectives < 2:
+        raise ManifestError(f"problem {problem.id!r} has one objective; a hypervolume scale needs two or more")
     X = problem.space.enumerate()
     degenerate = problem.space.degenerate(X)
     reference = tuple(REFERENCE for _ in problem.objectives)

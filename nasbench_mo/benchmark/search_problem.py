@@ -188,6 +188,9 @@ class Problem:
     ) -> Self:
         """Make a problem of a function from (n, d) int64 encodings to (n, m) minimised values.
 
+        A function has no hash: two functions under one id and the same objectives look the same, so give a changed
+        function another id.
+
         The function is called with the architectures that are asked for, once for all objectives. Asking for the
         manifest, and so for a hypervolume, calls it once with the whole space, if that can be enumerated.
         """

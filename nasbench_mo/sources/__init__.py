@@ -34,7 +34,7 @@ def load_table(identifier: str) -> Table:
     UnknownNameError
         There is no such table; the message lists those present.
     """
-    embedded = artifacts.find("hw_tables", identifier)
+    embedded = artifacts.find("hw_tables", identifier) if isinstance(identifier, str) else None
     return Table.open(embedded or artifacts.resolve("tables", identifier))
 
 
