@@ -14,6 +14,7 @@ from nasbench_mo.errors import ArchitectureError, ArtifactError, SpecError
 from nasbench_mo.space.nb201 import NB201, Skeleton
 from nasbench_mo.training import EnergyMeter, Images, ImageSet, Recipe, build_network, read_gtsrb, scores, subset, train
 from nasbench_mo.training.images import tracks_for_validation
+from nasbench_mo.training.trainer import _predict
 
 torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
 
@@ -132,6 +133,20 @@ def test_test_images_do_not_influence_training(toy):
     shuffled = dataclasses.replace(toy, test=subset(toy.test, n=50, seed=1))
     a, b = (train(CELL, images, recipe=RECIPE, seed=0) for images in (toy, shuffled))
     np.testing.assert_array_equal(a.valid_loss, b.valid_loss)
+
+
+def test_an_image_is_judged_alike_alone_and_in_a_batch(toy):
+    """Evaluation uses the running statistics of the normalisations and leaves them alone."""
+    torch.manual_seed(0)
+    network = build_network(CELL, skeleton=SMALL)
+    network(torch.randn(64, 3, 8, 8))  # statistics that are not those of the images below
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    pixels, labels = 3 * torch.randn(20, 3, 8, 8) + 1, torch.arange(20) % 5
+    predicted, loss = _predict(network, (pixels, labels))
+    alone = [_predict(network, (pixels[i : i + 1], labels[i : i + 1])) for i in range(20)]
+    assert [int(p[0]) for p, _ in alone] == predicted.tolist()
+    assert loss == pytest.approx(np.mean([single for _, single in alone]), rel=1e-4)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize("field", ["epochs", "batch_size", "learning_rate", "channels", "n_cells"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_mo import artifacts
 from nasbench_mo.errors import ArtifactError, FormatError, SpecError, require
 
 
@@ -145,8 +146,7 @@ def subset(images: Images, *, n: int, seed: int) -> Images:
 
 
 def _check_hash(path: Path, *, expected: str) -> None:
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = artifacts.sha256(path)
     if found != expected:
         raise ArtifactError(f"{path}: expected SHA-256 {expected}, got {found}; this is another image set")
 
