@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# Two test processes with as many threads as cores wait for each other most of the time. torch reads this when loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from nasbench_mo.predictor import load_predictor

@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from nasbench_mo.errors import ArchitectureError, ArtifactError, SpecError
 from nasbench_mo.space.nb201 import NB201, Skeleton
-from nasbench_mo.training import EnergyMeter, Images, ImageSet, Recipe, build_network, read_gtsrb, scores, subset, train
+from nasbench_mo.training import (
+    EnergyMeter,
+    FusedTrainer,
+    Images,
+    ImageSet,
+    Recipe,
+    Trainer,
+    build_network,
+    read_gtsrb,
+    scores,
+    subset,
+    train,
+)
 from nasbench_mo.training.images import tracks_for_validation
 from nasbench_mo.training.trainer import _predict
 
@@ -264,3 +276,78 @@ def test_energy_without_a_counter_is_not_available_and_not_zero(tmp_path):
     energy = meter.stop()
     assert energy.joules is None
     assert "no RAPL counter" in (energy.why_not or "")
+
+
+# ---------------------------------------------------------------------- many at once
+
+
+MANY = [
+    CELL,
+    "|nor_conv_1x1~0|+|skip_connect~0|nor_conv_3x3~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|",
+    "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
+    "|avg_pool_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|none~0|skip_connect~1|avg_pool_3x3~2|",
+    CELL,
+]
+
+
+@pytest.mark.parametrize("n_cells", [1, 2])
+def test_fused_networks_compute_what_each_computes(n_cells):
+    from nasbench_mo.training import _torch_fused
+    from nasbench_mo.training.trainer import seeded_network
+
+    skeleton = Skeleton(n_cells=n_cells, channels=4, image_size=8, n_classes=5)
+    singles = [seeded_network(cell, skeleton=skeleton, seed=i).double() for i, cell in enumerate(MANY)]
+    live = [tuple(x) for x in NB.live(NB.encode(MANY)).tolist()]
+    fused = _torch_fused.FusedNetworks(singles, live, skeleton).double()
+    images = torch.randn(7, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for mode in (True, False):
+        for network in (*singles, fused):
+            network.train(mode)
+        together = fused(images)
+        for i, network in enumerate(singles):
+            torch.testing.assert_close(together[:, i], network(images), rtol=1e-9, atol=1e-9)
+
+
+def test_fused_training_gives_the_curves_of_single_trainings(toy, monkeypatch):
+    """In double precision, where rounding has no time to grow over a few steps."""
+    from nasbench_mo.training import trainer
+
+    torch.set_default_dtype(torch.float64)
+    honest = trainer.prepared
+
+    def doubled(images, *, statistics, device):
+        pixels, labels = honest(images, statistics=statistics, device=device)
+        return pixels.double(), labels
+
+    monkeypatch.setattr(trainer, "prepared", doubled)
+    monkeypatch.setattr("nasbench_mo.training.fused.prepared", doubled)
+    try:
+        singles = [train(cell, toy, recipe=RECIPE, seed=3) for cell in MANY]
+        together = FusedTrainer(toy, recipe=RECIPE).train(MANY, seed=3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for one, many in zip(singles, together, strict=True):
+        np.testing.assert_allclose(many.train_loss, one.train_loss, rtol=1e-7)
+        np.testing.assert_allclose(many.valid_loss, one.valid_loss, rtol=1e-7)
+        np.testing.assert_array_equal(many.valid_error_percent, one.valid_error_percent)
+        assert many.test == one.test
+        assert many.n_parameters == one.n_parameters
+        assert many.energy.joules is None
+
+
+def test_fused_training_refuses_what_cannot_be_trained(toy):
+    fused = FusedTrainer(toy, recipe=RECIPE)
+    for cells in ([], [CELL, DEAD]):
+        with pytest.raises(SpecError, match="input-output path"):
+            fused.train(cells, seed=0)
+    with pytest.raises(ArchitectureError):
+        fused.train(["|nor_conv_5x5~0|"], seed=0)
+
+
+def test_a_trainer_repeats_itself_whatever_it_trained_before(toy):
+    kept = Trainer(toy, recipe=RECIPE)
+    kept.train(MANY[1], seed=9)
+    again = kept.train(CELL, seed=3)
+    fresh = train(CELL, toy, recipe=RECIPE, seed=3)
+    np.testing.assert_array_equal(again.train_loss, fresh.train_loss)
+    assert again.test == fresh.test

@@ -20,7 +20,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 predictor_app = typer.Typer(help="Train predictors.", no_args_is_help=True, rich_markup_mode=None)
-table_app = typer.Typer(help="Build hardware cost tables.", no_args_is_help=True, rich_markup_mode=None)
+table_app = typer.Typer(
+    help="Build measured tables and hardware cost tables, and check them.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(predictor_app, name="predictor")
 app.add_typer(table_app, name="table")
 
@@ -204,15 +206,49 @@ def predictor_train(
 
 @table_app.command("build")
 def table_build(
-    spec: Annotated[Path, typer.Argument(help="spec.yaml of the table.")],
+    spec: Annotated[str, typer.Argument(help="spec.yaml of the table, or the name of an embedded table.")],
     root_folder: Annotated[Path, typer.Option("--out", help="Folder that gets <id>/.")] = Path("hw_tables"),
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of unfinished work; by default <out>/unfinished/<id>.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the image files.")] = None,
+    processes: Annotated[int, typer.Option(help="Local processes, one thread each.", min=1)] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, instead of processes.")] = None,
+    device: Annotated[str, typer.Option(help="torch device; 'cuda' trains many networks at once.")] = "cpu",
+    at_most: Annotated[int | None, typer.Option(help="Stop after so many trainings, to go on later.", min=1)] = None,
 ) -> None:
-    """Fit an operator cost table to an imported table and store it with its card."""
-    from nasbench_mo.hardware.building import FitSpec, build
+    """Make a table from its specification, and store it with its card.
 
-    command = f"nasbench-mo table build {spec}"
-    made = build(FitSpec.read(spec), root=root_folder, command=command, spec_file=spec)
-    print(f"wrote {root_folder / made.table.id}")
+    A table of operator costs is fitted at once. A measured table trains every network: hours, which may be interrupted
+    at any time; the same command goes on where it stopped.
+    """
+    from nasbench_mo.cli import tables
+
+    request = tables.BuildRequest(
+        spec=spec,
+        out=root_folder,
+        work=work,
+        images=images,
+        n_processes=processes,
+        scheduler=scheduler,
+        device=device,
+        at_most=at_most,
+    )
+    tables.build(request)
+
+
+@table_app.command("verify")
+def table_verify(
+    table: Annotated[str, typer.Argument(help="Id of a table that was made by 'table build'.")],
+    rows: Annotated[int, typer.Option(help="Rows to train again, some seconds each.", min=1)] = 5,
+    seed: Annotated[int, typer.Option(help="Draws the rows.", min=0)] = 0,
+    images: Annotated[Path | None, typer.Option(help="Folder of the image files.")] = None,
+    json: Json = False,
+) -> None:
+    """Train random rows of a measured table again and compare: equal to the bit, or within the card's tolerance."""
+    from nasbench_mo.cli import tables
+
+    tables.verify(table, rows=rows, seed=seed, images=images, as_json=json)
 
 
 def _options(texts: list[str]) -> dict[str, float | int | str]:

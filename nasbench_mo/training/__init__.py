@@ -1,22 +1,30 @@
 """Real training of architectures. Needs the extra ``train`` (torch, Pillow)."""
 
+from nasbench_mo.training.building import train_topologies
 from nasbench_mo.training.energy import Energy, EnergyMeter
-from nasbench_mo.training.images import Images, ImageSet, read_gtsrb, subset
+from nasbench_mo.training.fused import FusedTrainer
+from nasbench_mo.training.images import Images, ImageSet, read_arrays, read_gtsrb, subset
 from nasbench_mo.training.metrics import Scores, scores
 from nasbench_mo.training.network import build_network
-from nasbench_mo.training.trainer import Recipe, TrainingResult, train
+from nasbench_mo.training.table_spec import TrainedTableSpec
+from nasbench_mo.training.trainer import Recipe, Trainer, TrainingResult, train
 
 __all__ = [
     "Energy",
     "EnergyMeter",
+    "FusedTrainer",
     "ImageSet",
     "Images",
     "Recipe",
     "Scores",
+    "TrainedTableSpec",
+    "Trainer",
     "TrainingResult",
     "build_network",
+    "read_arrays",
     "read_gtsrb",
     "scores",
     "subset",
     "train",
+    "train_topologies",
 ]

@@ -7,6 +7,7 @@ Training and validation are split by track, never by image.
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +111,47 @@ def read_gtsrb(folder: Path, *, image_size: int, valid_share: float, split_seed:
         valid=Images(pixels=pixels[held], labels=labels["y_train"][held]),
         test=Images(pixels=test, labels=labels["y_test"]),
     )
+
+
+def read_arrays(path: Path, *, name: str) -> ImageSet:
+    """Read images that are split already.
+
+    Parameters
+    ----------
+    path
+        NPZ file with ``{train,valid,test}_pixels``, (n, h, w, c) uint8, and ``{train,valid,test}_labels``, (n,).
+    name
+        Of the image set.
+
+    Raises
+    ------
+    FormatError
+        An array is missing, of another shape or type, or a class of validation or test is not trained.
+    """
+    splits = {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for split in ("train", "valid", "test"):
+                splits[split] = (arrays[f"{split}_pixels"], arrays[f"{split}_labels"])
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise FormatError(
+            f"{path}: expected an NPZ file with pixels and labels of train, valid and test; {error}"
+        ) from error
+    shape = splits["train"][0].shape[1:]
+    for split, (pixels, labels) in splits.items():
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != shape or shape[0] != shape[1]:
+            raise FormatError(
+                f"{path}: {split}_pixels must be square (n, h, w, c) uint8, got {pixels.shape} {pixels.dtype}"
+            )
+        if labels.shape != pixels.shape[:1] or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
+            raise FormatError(f"{path}: {split}_labels must be {len(pixels)} classes from 0, got {labels.shape}")
+    known = set(splits["train"][1].tolist())
+    for split in ("valid", "test"):
+        unknown = set(splits[split][1].tolist()) - known
+        if unknown:
+            raise FormatError(f"{path}: class {min(unknown)} occurs in {split} but not in train")
+    made = {k: Images(pixels=p, labels=y.astype(np.int64)) for k, (p, y) in splits.items()}
+    return ImageSet(name=name, n_classes=max(known) + 1, **made)
 
 
 def tracks_for_validation(

@@ -7,6 +7,7 @@ same number of threads, the same seed gives the same bits.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +21,8 @@ from nasbench_mo.training.images import Images, ImageSet
 from nasbench_mo.training.metrics import Scores, scores
 from nasbench_mo.training.network import build_network
 
-_EVALUATION_BATCH = 1000
+#: Small enough for the activations of one layer to stay in a core's cache.
+EVALUATION_BATCH = 250
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ class TrainingResult:
 
 
 def train(cell: str, images: ImageSet, *, recipe: Recipe, seed: int, device: str = "cpu") -> TrainingResult:
-    """Train the (pruned) network of a NAS-Bench-201 cell.
+    """Train the (pruned) network of a NAS-Bench-201 cell. For many cells, keep a :class:`Trainer`.
 
     Parameters
     ----------
@@ -116,75 +118,110 @@ def train(cell: str, images: ImageSet, *, recipe: Recipe, seed: int, device: str
     MissingDependencyError
         torch is not installed.
     """
+    return Trainer(images, recipe=recipe, device=device).train(cell, seed=seed)
+
+
+class Trainer:
+    """Trains one cell after another on the same images, which are normalised once.
+
+    Parameters
+    ----------
+    images, recipe, device
+        As in :func:`train`.
+    """
+
+    def __init__(self, images: ImageSet, *, recipe: Recipe, device: str = "cpu") -> None:
+        self.images = images
+        self.recipe = recipe
+        self.device = device
+        statistics = channel_statistics(images.train)
+        self._train, self._valid, self._test = (
+            prepared(split, statistics=statistics, device=device) for split in (images.train, images.valid, images.test)
+        )
+
+    def train(self, cell: str, *, seed: int) -> TrainingResult:
+        """Train the network of a cell; see :func:`train`."""
+        torch = require("torch", extra="train")
+        meter = EnergyMeter()
+        network = seeded_network(cell, skeleton=self.recipe.skeleton(self.images), seed=seed)
+        network = network.to(device=self.device, memory_format=torch.channels_last)
+        optimiser, schedule = sgd_one_cycle(network.parameters(), recipe=self.recipe, n_images=len(self.images.train))
+        orders = image_orders(self.recipe, n_images=len(self.images.train), seed=seed)
+        seconds = 0.0
+        curve: dict[str, list[float]] = {"train_loss": [], "valid_loss": [], "valid_error": []}
+        meter.start()
+        for order in orders:
+            began = time.perf_counter()
+            permutation = torch.from_numpy(order).to(self.device)
+            curve["train_loss"].append(
+                _one_epoch(
+                    network, self._train, permutation, optimiser=optimiser, schedule=schedule, recipe=self.recipe
+                )
+            )
+            seconds += time.perf_counter() - began
+            predicted, loss = _predict(network, self._valid)
+            curve["valid_loss"].append(loss)
+            curve["valid_error"].append(float(100 * np.mean(predicted != self.images.valid.labels)))
+        energy = meter.stop()
+        tested, _ = _predict(network, self._test)
+        return TrainingResult(
+            valid_error_percent=np.array(curve["valid_error"]),
+            valid_loss=np.array(curve["valid_loss"]),
+            train_loss=np.array(curve["train_loss"]),
+            valid=scores(self.images.valid.labels, predicted, n_classes=self.images.n_classes),
+            test=scores(self.images.test.labels, tested, n_classes=self.images.n_classes),
+            train_seconds=seconds,
+            energy=energy,
+            n_parameters=sum(p.numel() for p in network.parameters()),
+        )
+
+
+def seeded_network(cell: str, *, skeleton: Skeleton, seed: int) -> Any:
+    """The network of a cell with the initial weights of a seed; the global generator is left alone."""
     torch = require("torch", extra="train")
-    meter = EnergyMeter()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build_network(cell, skeleton=recipe.skeleton(images)).to(device)
-    order = np.random.default_rng([seed, _ORDER_STREAM])
-    prepared = {
-        name: _prepared(getattr(images, name), statistics=_statistics(images.train), device=device)
-        for name in ("train", "valid", "test")
-    }
-    steps_per_epoch = -(-len(images.train) // recipe.batch_size)
-    optimiser, schedule = _optimiser(network, recipe=recipe, n_steps=recipe.epochs * steps_per_epoch)
-    seconds = 0.0
-    curve: dict[str, list[float]] = {"train_loss": [], "valid_loss": [], "valid_error": []}
-    meter.start()
-    for _ in range(recipe.epochs):
-        began = time.perf_counter()
-        permutation = torch.from_numpy(order.permutation(len(images.train))).to(device)
-        curve["train_loss"].append(
-            _one_epoch(network, prepared["train"], permutation, optimiser=optimiser, schedule=schedule, recipe=recipe)
-        )
-        seconds += time.perf_counter() - began
-        predicted, loss = _predict(network, prepared["valid"])
-        curve["valid_loss"].append(loss)
-        curve["valid_error"].append(float(100 * np.mean(predicted != images.valid.labels)))
-    energy = meter.stop()
-    tested, _ = _predict(network, prepared["test"])
-    return TrainingResult(
-        valid_error_percent=np.array(curve["valid_error"]),
-        valid_loss=np.array(curve["valid_loss"]),
-        train_loss=np.array(curve["train_loss"]),
-        valid=scores(images.valid.labels, predicted, n_classes=images.n_classes),
-        test=scores(images.test.labels, tested, n_classes=images.n_classes),
-        train_seconds=seconds,
-        energy=energy,
-        n_parameters=sum(p.numel() for p in network.parameters()),
+        return build_network(cell, skeleton=skeleton)
+
+
+def image_orders(recipe: Recipe, *, n_images: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """The order of the training images in each epoch: of a seed the same for every cell."""
+    rng = np.random.default_rng([seed, _ORDER_STREAM])
+    return (rng.permutation(n_images) for _ in range(recipe.epochs))
+
+
+def sgd_one_cycle(parameters: Iterable[Any], *, recipe: Recipe, n_images: int) -> tuple[Any, Any]:
+    """Optimiser and learning-rate schedule of a recipe."""
+    torch = require("torch", extra="train")
+    optimiser = torch.optim.SGD(
+        parameters,
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
     )
+    n_steps = recipe.epochs * -(-n_images // recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=recipe.learning_rate, total_steps=n_steps)
+    return optimiser, schedule
 
 
 #: Keeps the order of images apart from other uses of the same seed.
 _ORDER_STREAM = 0x6F726465
 
 
-def _statistics(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def channel_statistics(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and standard deviation of each channel of the training images, (c,) each, in grey levels."""
     pixels = images.pixels.reshape(-1, images.pixels.shape[3]).astype(np.float64)
     return pixels.mean(axis=0).astype(np.float32), pixels.std(axis=0).astype(np.float32)
 
 
-def _prepared(images: Images, *, statistics: tuple[Any, Any], device: str) -> tuple[Any, Any]:
-    """Normalised images (n, c, h, w) and labels (n,) as tensors."""
+def prepared(images: Images, *, statistics: tuple[Any, Any], device: str) -> tuple[Any, Any]:
+    """Normalised images (n, c, h, w), channels last in memory, and labels (n,) as tensors."""
     torch = require("torch", extra="train")
     mean, deviation = statistics
     normalised = (images.pixels.astype(np.float32) - mean) / np.maximum(deviation, 1e-6)
-    pixels = torch.from_numpy(np.ascontiguousarray(normalised.transpose(0, 3, 1, 2)))
+    pixels = torch.from_numpy(normalised).permute(0, 3, 1, 2)  # in memory the channels stay last
     return pixels.to(device), torch.from_numpy(images.labels).to(device)
-
-
-def _optimiser(network: Any, *, recipe: Recipe, n_steps: int) -> tuple[Any, Any]:
-    torch = require("torch", extra="train")
-    optimiser = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.momentum > 0,
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=recipe.learning_rate, total_steps=n_steps)
-    return optimiser, schedule
 
 
 def _one_epoch(
@@ -212,8 +249,8 @@ def _predict(network: Any, data: tuple[Any, Any]) -> tuple[NDArray[np.int64], fl
     network.eval()
     predicted, total = [], 0.0
     with torch.inference_mode():
-        for start in range(0, len(labels), _EVALUATION_BATCH):
-            part = slice(start, start + _EVALUATION_BATCH)
+        for start in range(0, len(labels), EVALUATION_BATCH):
+            part = slice(start, start + EVALUATION_BATCH)
             logits = network(pixels[part])
             total += float(torch.nn.functional.cross_entropy(logits, labels[part], reduction="sum"))
             predicted.append(logits.argmax(dim=1).cpu().numpy())

@@ -1,0 +1,213 @@
+"""Train every topology of a table once for each seed: in parts, in many processes, to be continued at any time.
+
+Cells that stand for the same network share one training. A cell without an input-output path puts out the same
+classes for every image; it is not trained.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_mo.cluster import run_ordered
+from nasbench_mo.errors import require
+from nasbench_mo.space import space
+from nasbench_mo.space.nb201 import CONV1X1, NB201
+from nasbench_mo.training.fused import FusedTrainer
+from nasbench_mo.training.store import Training, TrainingStore, opened
+from nasbench_mo.training.table_spec import TrainedTableSpec
+from nasbench_mo.training.trainer import Trainer
+
+#: Trainings in a shard: what a kill can cost a process. Elsewhere than on a processor, a shard is trained at once.
+SHARD = 8
+FUSED_SHARD = 128
+#: Shards between two packings.
+_PACK_EVERY = 64
+
+#: Called with the trainings that are finished and their number in all.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shard:
+    """Work for one process: some cells, one seed."""
+
+    spec: TrainedTableSpec
+    images: Path
+    seed: int
+    codes: tuple[int, ...]
+    device: str
+
+
+def trained_codes(search_space: NB201) -> NDArray[np.int64]:
+    """For the code of every cell, the code of the cell whose training it shares, (15625,); -1 for degenerate cells.
+
+    Cells share a training when they compute the same function with the same numbers of convolutions and poolings:
+    isomorphic ones, and those that differ in dead or skipped edges. NAS-Bench-201's own 6,466 classes go further and
+    further apart at once: they put two parallel convolutions of one input with one that is added twice, and keep cells
+    apart that differ in a term that is zero.
+    """
+    X = search_space.enumerate()
+    live = search_space.live(X)
+    operations = search_space.operation_counts(X, convention="live")[:, CONV1X1:]
+    keys = np.column_stack([search_space.equivalence_class(X), operations])
+    _, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    shared = search_space.codes(live)[first][group.reshape(-1)]
+    return np.where(search_space.degenerate(X), -1, shared)
+
+
+def topologies(search_space: NB201) -> NDArray[np.int64]:
+    """Codes of the cells that are trained, in a fixed random order; one for each function comes first.
+
+    Random, so that a table made half way holds a fair sample.
+    """
+    codes = trained_codes(search_space)
+    shuffled = np.random.default_rng(0).permutation(np.unique(codes[codes >= 0]))
+    functions = search_space.equivalence_class(search_space.from_codes(shuffled))
+    _, first = np.unique(functions, return_index=True)
+    leads = np.isin(np.arange(len(shuffled)), first)
+    return np.concatenate([shuffled[leads], shuffled[~leads]])
+
+
+def train_topologies(
+    spec: TrainedTableSpec,
+    *,
+    work: Path,
+    images: Path | None = None,
+    n_processes: int = 1,
+    scheduler: str | None = None,
+    device: str = "cpu",
+    at_most: int | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Train what is still missing, and return how many trainings are missing after that.
+
+    Parameters
+    ----------
+    spec
+        What to train.
+    work
+        Folder of the finished trainings, made or continued.
+    images
+        Folder of the image files.
+    n_processes, scheduler
+        Local processes with one thread each, or the address of a Dask scheduler (see
+        :func:`nasbench_mo.cluster.run_ordered`), whose workers must see the image folder.
+    device
+        torch device. On ``"cuda"`` many cells are trained at once.
+    at_most
+        Stop after about so many trainings.
+    progress
+        Called after every shard.
+
+    Raises
+    ------
+    SpecError
+        The folder was begun with another recipe, or another builder works in it.
+    ArtifactError
+        A file in the folder is damaged, or the images are others.
+    FileNotFoundError
+        The images are missing.
+    """
+    require("torch", extra="train")
+    folder = spec.image_folder(images)
+    spec.read_images(folder)  # every error about images comes before the first process
+    wanted = [(seed, int(code)) for seed in spec.seeds for code in topologies(nb201())]
+    with opened(work, identity=spec.identity) as store:
+        finished = {(t.seed, t.code) for t in store.trainings()}
+        missing = [job for job in wanted if job not in finished]
+        shards = _shards(missing[:at_most], spec=spec, images=folder, device=device)
+        done = len(wanted) - len(missing)
+        if progress is not None:
+            progress(done, len(wanted))
+        for i, trainings in enumerate(
+            run_ordered(_train_shard, shards, n_processes=n_processes, scheduler=scheduler), start=1
+        ):
+            store.add(trainings)
+            done += len(trainings)
+            if i % _PACK_EVERY == 0:
+                store.pack()
+            if progress is not None:
+                progress(done, len(wanted))
+    return len(wanted) - done
+
+
+def finished_trainings(spec: TrainedTableSpec, *, work: Path) -> list[Training]:
+    """The trainings in a folder."""
+    with TrainingStore(work, identity=spec.identity) as store:
+        return store.trainings()
+
+
+def _shards(jobs: Sequence[tuple[int, int]], *, spec: TrainedTableSpec, images: Path, device: str) -> list[_Shard]:
+    size = SHARD if device == "cpu" else FUSED_SHARD
+    shards = []
+    for seed in spec.seeds:
+        codes = [code for job_seed, code in jobs if job_seed == seed]
+        parts = [tuple(codes[start : start + size]) for start in range(0, len(codes), size)]
+        shards += [_Shard(spec=spec, images=images.resolve(), seed=seed, codes=part, device=device) for part in parts]
+    return shards
+
+
+def _train_shard(shard: _Shard) -> list[Training]:
+    torch = require("torch", extra="train")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in another order would be other bits
+    try:
+        trainer = _trainer(shard)
+        cells = nb201().decode(nb201().from_codes(np.array(shard.codes)))
+        if isinstance(trainer, FusedTrainer):
+            results = trainer.train(cells, seed=shard.seed)
+        else:
+            results = [trainer.train(cell, seed=shard.seed) for cell in cells]
+    finally:
+        torch.set_num_threads(threads)
+    here = environment(shard.device)
+    return [
+        Training(code=code, seed=shard.seed, result=result, environment=here)
+        for code, result in zip(shard.codes, results, strict=True)
+    ]
+
+
+_kept: dict[tuple[str, ...], Trainer | FusedTrainer] = {}
+
+
+def _trainer(shard: _Shard) -> Trainer | FusedTrainer:
+    """One trainer a process, with its images normalised once."""
+    key = (shard.spec.images_sha256, repr(shard.spec.recipe), str(shard.images), shard.device)
+    if key not in _kept:
+        _kept.clear()
+        kind = Trainer if shard.device == "cpu" else FusedTrainer
+        _kept[key] = kind(shard.spec.read_images(shard.images), recipe=shard.spec.recipe, device=shard.device)
+    return _kept[key]
+
+
+@lru_cache(maxsize=1)
+def environment(device: str) -> str:
+    """Versions and machine that a training depends on, as one line."""
+    torch = require("torch", extra="train")
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor_name()
+    return f"torch {torch.__version__}, numpy {version('numpy')}, python {platform.python_version()}, {name}"
+
+
+def processor_name() -> str:
+    """Model name of this machine's processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def nb201() -> NB201:
+    """The one space with trainable networks."""
+    found = space("nb201")
+    assert isinstance(found, NB201)  # the specification was checked
+    return found
