@@ -31,6 +31,7 @@ import nasbench_mo as nmo
 from nasbench_mo import artifacts
 from nasbench_mo.benchmark import (
     CountedValues,
+    Fidelity,
     FrontFacts,
     FunctionValues,
     Manifest,
@@ -813,3 +814,122 @@ def test_one_objective_has_no_hypervolume_scale() -> None:
 def test_a_name_that_is_no_text_is_unknown(open_it: Any, name: Any) -> None:
     with pytest.raises(UnknownNameError, match="is text"):
         open_it(name)
+
+
+# ---------------------------------------------------------------------- shorter trainings
+
+
+def curve_problem(*, shift: float = 0.0) -> Problem:
+    """Two seeds and three epochs over a small space; after epoch e the error is 30 - 10 e plus the architecture's."""
+    small = toy_space(3, 2)
+    X = small.enumerate()
+    own = np.arange(len(X), dtype=float)
+
+    def error(epochs: int, seed: int) -> Column:
+        fields = {"dataset": "toy", "split": "valid", "epochs": epochs}
+        return Column(
+            objective=Objective(name=f"error_ep{epochs}_s{seed}", unit="percent", kind="measured", seed=seed, **fields),
+            values=50 - 10 * epochs + own + seed + (shift if epochs == 1 and seed == 0 else 0),
+        )
+
+    columns = [error(epochs, seed) for epochs in (1, 2, 3) for seed in (0, 1)]
+    for epochs in (1, 2, 3):
+        objective = Objective(
+            name=f"error_ep{epochs}_mean",
+            unit="percent",
+            kind="derived",
+            dataset="toy",
+            split="valid",
+            epochs=epochs,
+            seed="mean",
+        )
+        values = np.mean([c.values for c in columns if f"ep{epochs}_s" in c.objective.name], axis=0)
+        columns.append(Column(objective=objective, values=values))
+    columns.append(Column(objective=LATENCY, values=10 - own))
+    columns.append(Column(objective=Objective(name="seconds", unit="s", kind="measured"), values=60 + own))
+    store_table("toy-curves-v1", columns, search_space=small, encodings=X)
+    curve = tuple(
+        Fidelity(
+            epochs=e,
+            column=f"error_ep{e}_mean_percent",
+            seed_columns=(f"error_ep{e}_s0_percent", f"error_ep{e}_s1_percent"),
+        )
+        for e in (1, 2)
+    )
+    values = TableValues(
+        table="toy-curves-v1",
+        column="error_ep3_mean_percent",
+        seed_columns=("error_ep3_s0_percent", "error_ep3_s1_percent"),
+        curve=curve,
+    )
+    error_objective = Objective(name="error", unit="percent", kind="derived", dataset="toy", split="valid", epochs=3)
+    return Problem(
+        "toy-curves-v1",
+        search_space=small,
+        terms=[
+            Term(objective=error_objective, values=values),
+            Term(objective=LATENCY, values=TableValues(table="toy-curves-v1", column=LATENCY.column)),
+        ],
+        simulated_seconds=TableValues(table="toy-curves-v1", column="seconds_s"),
+    )
+
+
+def test_a_shorter_training_has_its_own_errors_and_the_same_costs() -> None:
+    made = curve_problem()
+    X = made.space.enumerate()
+    own = np.arange(6)
+    assert made.fidelities == (1, 2, 3)
+    for epochs in (1, 2, 3):
+        np.testing.assert_allclose(made.evaluate(X, epochs=epochs)[:, 0], 50 - 10 * epochs + own + 0.5)
+        np.testing.assert_allclose(made.evaluate(X, epochs=epochs)[:, 1], 10 - own)
+        assert made.evaluator("score", epochs=epochs).objectives[0].epochs == epochs
+        np.testing.assert_allclose(made.simulated_seconds(X, epochs=epochs), (60 + own) * epochs / 3)
+    np.testing.assert_array_equal(made.evaluate(X), made.evaluate(X, epochs=3))
+    assert made.evaluator("score") is made.evaluator("score", epochs=3)
+
+
+def test_a_shorter_training_is_the_start_of_the_same_run() -> None:
+    made = curve_problem()
+    X = made.space.enumerate()
+    seed = made.observation(5).evaluate(X)[:, 0] - 20 - np.arange(6)
+    assert set(seed.tolist()) == {0.0, 1.0}
+    for epochs in (1, 2):
+        early = made.observation(5, epochs=epochs).evaluate(X)[:, 0]
+        np.testing.assert_allclose(early, 50 - 10 * epochs + np.arange(6) + seed)
+
+
+def test_other_epochs_and_early_tests_are_refused() -> None:
+    made = curve_problem()
+    with pytest.raises(ObjectiveError, match="after 1, 2, 3 epochs; got 4"):
+        made.evaluate(made.space.enumerate(), epochs=4)
+    with pytest.raises(ObjectiveError, match="got 0"):
+        made.observation(0, epochs=0)
+    with pytest.raises(ObjectiveError, match="no values of shorter trainings"):
+        toy_problem().evaluate(toy_space(4, 4, 3).enumerate(), epochs=1)
+    assert toy_problem().fidelities == ()
+
+
+def test_data_that_differ_in_a_curve_alone_are_noticed() -> None:
+    published = compute_manifest(curve_problem())
+    assert Manifest.from_json(published.to_json()) == published
+    assert "curves" not in compute_manifest(toy_problem()).to_json()
+    other = compute_manifest(curve_problem(shift=1e-3))
+    assert other.data_hash != published.data_hash
+    found = differences(published, other)
+    assert found
+    assert all(sentence.startswith("curves") for sentence in found)
+
+
+def test_a_curve_of_test_values_is_refused() -> None:
+    made = curve_problem()
+    hidden = dataclasses.replace(ERROR, name="hidden", split="test", dataset="toy")
+    X = made.space.enumerate()
+    store_table(
+        "toy-hidden-v1",
+        [Column(objective=hidden, values=np.arange(6.0)), Column(objective=ERROR, values=np.arange(6.0))],
+        search_space=made.space,
+        encodings=X,
+    )
+    values = TableValues(table="toy-hidden-v1", column=ERROR.column, curve=(Fidelity(epochs=1, column=hidden.column),))
+    with pytest.raises(ObjectiveError, match="a search may not see test values"):
+        Problem("toy", search_space=made.space, terms=[Term(objective=ERROR, values=values)])

@@ -13,6 +13,7 @@ from nasbench_mo.benchmark.manifest import FrontFacts, Manifest, compute_manifes
 from nasbench_mo.benchmark.search_problem import Evaluator, Problem, Term
 from nasbench_mo.benchmark.values import (
     CountedValues,
+    Fidelity,
     FunctionValues,
     OperatorValues,
     PredictedValues,
@@ -24,6 +25,7 @@ __all__ = [
     "DEMO_PROBLEM",
     "CountedValues",
     "Evaluator",
+    "Fidelity",
     "FrontFacts",
     "FunctionValues",
     "Manifest",

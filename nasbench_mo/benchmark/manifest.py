@@ -89,6 +89,8 @@ class Manifest:
         Size of the space, and how many were left out because their output does not depend on the input.
     data_hash
         :attr:`Problem.data_hash` of the data it was computed from.
+    curves
+        Summary of the scored values after fewer epochs, all epochs one after another; None without curves.
     """
 
     problem: str
@@ -100,10 +102,14 @@ class Manifest:
     n_architectures: int
     n_degenerate: int
     data_hash: str
+    curves: Fingerprint | None = None
 
     def to_json(self) -> str:
         """Return the manifest file's text."""
-        return json.dumps({"format": FORMAT_VERSION, **asdict(self)}, indent=1) + "\n"
+        fields = asdict(self)
+        if self.curves is None:
+            del fields["curves"]
+        return json.dumps({"format": FORMAT_VERSION, **fields}, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -121,6 +127,8 @@ class Manifest:
             for name in ("score", "test"):
                 fields[name] = fields[name] and _front_facts(fields[name])
             fields["observed"] = Fingerprint(**_tuples(fields["observed"]))
+            if "curves" in fields:
+                fields["curves"] = Fingerprint(**_tuples(fields["curves"]))
             return cls(**_tuples(fields))
         except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ManifestError(f"not a manifest: {error}") from error
@@ -155,6 +163,7 @@ def compute_manifest(problem: Problem) -> Manifest:
         n_architectures=len(X),
         n_degenerate=int(degenerate.sum()),
         data_hash=problem.data_hash,
+        curves=_curves(problem, X_live),
     )
 
 
@@ -177,7 +186,14 @@ def differences(published: Manifest, local: Manifest) -> list[str]:
             found.append(f"{view} values: published {'absent' if a is None else 'present'}, these data the opposite")
         elif a is not None:
             found += _fact_differences(a, b, view=view)
-    return found + _fingerprint_differences(published.observed, local.observed, view="observed")
+    found += _fingerprint_differences(published.observed, local.observed, view="observed")
+    if (published.curves is None) != (local.curves is None):
+        found.append(
+            f"curves: published {'absent' if published.curves is None else 'present'}, these data the opposite"
+        )
+    elif published.curves is not None and local.curves is not None:
+        found += _fingerprint_differences(published.curves, local.curves, view="curves")
+    return found
 
 
 def _front_facts(fields: dict[str, Any]) -> FrontFacts:
@@ -225,6 +241,13 @@ def _facts(problem: Problem, X: Any, *, view: View, reference: tuple[float, ...]
         front_size=len(best),
         fingerprint=_fingerprint(F),
     )
+
+
+def _curves(problem: Problem, X: Any) -> Fingerprint | None:
+    shorter = problem.fidelities[:-1]
+    if not shorter:
+        return None
+    return _fingerprint(np.concatenate([problem.evaluate(X, epochs=epochs) for epochs in shorter]))
 
 
 def _fingerprint(F: NDArray[np.float64]) -> Fingerprint:

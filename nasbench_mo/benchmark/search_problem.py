@@ -240,7 +240,15 @@ class Problem:
         """Whether a search sees single training seeds."""
         return any(t.values.noisy() for t in self.terms)
 
-    def evaluate(self, archs: Sequence[str] | ArrayLike, *, on: View = "score") -> NDArray[np.float64]:
+    @property
+    def fidelities(self) -> tuple[int, ...]:
+        """Epochs at which values are known, ascending, the last being the full training; empty without curves."""
+        with_curves = [set(f) for f in (t.values.fidelities() for t in self.terms) if f]
+        return tuple(sorted(set.intersection(*with_curves))) if with_curves else ()
+
+    def evaluate(
+        self, archs: Sequence[str] | ArrayLike, *, on: View = "score", epochs: int | None = None
+    ) -> NDArray[np.float64]:
         """Minimised objective values, (n, m): what architectures are judged by.
 
         Parameters
@@ -249,57 +257,102 @@ class Problem:
             n published strings or (n, d) encodings.
         on
             ``"score"``: mean over training seeds; ``"test"``: the test split.
+        epochs
+            One of :attr:`fidelities`, for the values after a shorter training; the full one by default.
         """
-        return self.evaluator(on).evaluate(archs)
+        return self.evaluator(on, epochs=epochs).evaluate(archs)
 
     def evaluate_one(self, arch: str | Sequence[int]) -> NDArray[np.float64]:
         """Scored values of one architecture, (m,), given as string or as d integers."""
         return self.evaluator("score").evaluate_one(arch)
 
-    def evaluator(self, view: View) -> Evaluator:
-        """Evaluator of the scored or the test values.
+    def evaluator(self, view: View, *, epochs: int | None = None) -> Evaluator:
+        """Evaluator of the scored or the test values, on request after fewer epochs.
 
         Raises
         ------
         ObjectiveError
-            There are no test values.
+            There are no test values, or none after so many epochs.
         """
         if view not in ("score", "test"):
             raise ObjectiveError(f"a problem is evaluated on 'score' or 'test'; got {view!r}")
         if view == "test" and not self.has_test:
             lacking = ", ".join(t.objective.column for t in self.terms if not t.values.has_test())
             raise ObjectiveError(f"problem {self.id!r} has no test values{lacking and f' of {lacking}'}")
-        return self._evaluator(view, compute=self._scored if view == "score" else self._tested)
+        short = self._shortened(epochs)
+        if view == "test" and short is not None:
+            raise ObjectiveError(
+                f"problem {self.id!r} has test values after the full training alone, not after {epochs} epochs"
+            )
 
-    def observation(self, noise_seed: int) -> Evaluator:
-        """What a search sees: of every architecture the values of one training run.
+        def scored(X: NDArray[Any]) -> NDArray[np.float64]:
+            return self._scored(X, values=self._values(short))
+
+        return self._evaluator((view, short), compute=scored if view == "score" else self._tested, epochs=short)
+
+    def observation(self, noise_seed: int, *, epochs: int | None = None) -> Evaluator:
+        """What a search sees: of every architecture the values of one training run, on request after fewer epochs.
 
         The run is drawn among those the data have, uniformly and independently for each architecture, by
-        ``noise_seed`` alone. Without single runs in the data this is the scored evaluator.
+        ``noise_seed`` alone: fewer epochs show the same run. Without single runs in the data this is the scored
+        evaluator.
+
+        Raises
+        ------
+        ObjectiveError
+            There are no values after so many epochs.
         """
         if noise_seed < 0:
             raise SpecError(f"problem {self.id!r}: the noise seed must not be negative, got {noise_seed}")
         if not self.noisy:
-            return self.evaluator("score")
+            return self.evaluator("score", epochs=epochs)
+        short = self._shortened(epochs)
 
         def compute(X: NDArray[Any]) -> NDArray[np.float64]:
-            return self._observed(X, noise_seed=noise_seed)
+            return self._observed(X, noise_seed=noise_seed, values=self._values(short))
 
-        return self._evaluator(("noise", noise_seed), compute=compute)
+        return self._evaluator(("noise", noise_seed, short), compute=compute, epochs=short)
 
-    def _evaluator(self, key: object, *, compute: Callable[[NDArray[Any]], NDArray[np.float64]]) -> Evaluator:
+    def _evaluator(
+        self, key: object, *, compute: Callable[[NDArray[Any]], NDArray[np.float64]], epochs: int | None
+    ) -> Evaluator:
         if key not in self._evaluators:
             tabulated = all(t.values.tabulated() for t in self.terms)
-            self._evaluators[key] = Evaluator(self.space, self.objectives, compute=compute, tabulated=tabulated)
+            objectives = [
+                o if epochs is None or not t.values.fidelities() else dataclasses.replace(o, epochs=epochs)
+                for t, o in zip(self.terms, self.objectives, strict=True)
+            ]
+            self._evaluators[key] = Evaluator(self.space, objectives, compute=compute, tabulated=tabulated)
         return self._evaluators[key]
 
-    def simulated_seconds(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Published training seconds of each architecture, (n,); NaN where unknown."""
+    def _shortened(self, epochs: int | None) -> int | None:
+        """Epochs of a shorter training, checked; None for the full one."""
+        if epochs is None:
+            return None
+        known = self.fidelities
+        if epochs not in known:
+            raise ObjectiveError(
+                f"problem {self.id!r} has values after {', '.join(map(str, known))} epochs; got {epochs}"
+                if known
+                else f"problem {self.id!r} has no values of shorter trainings; leave epochs out"
+            )
+        return None if epochs == known[-1] else int(epochs)
+
+    def _values(self, epochs: int | None) -> list[Values]:
+        return [t.values if epochs is None else t.values.at(epochs) for t in self.terms]
+
+    def simulated_seconds(self, X: NDArray[Any], *, epochs: int | None = None) -> NDArray[np.float64]:
+        """Published training seconds of each architecture, (n,); NaN where unknown.
+
+        A training that is cut short takes its share: every epoch is as long.
+        """
         if self._simulated_seconds is None:
             return np.full(len(X), np.nan)
+        short = self._shortened(epochs)
+        share = 1.0 if short is None else short / self.fidelities[-1]
         if not self.space.enumerable:
-            return self._simulated_seconds.score(X)
-        seconds: NDArray[np.float64] = self._all_simulated_seconds[self.space.codes(X)]
+            return self._simulated_seconds.score(X) * share
+        seconds: NDArray[np.float64] = self._all_simulated_seconds[self.space.codes(X)] * share
         return seconds
 
     @cached_property
@@ -375,10 +428,10 @@ class Problem:
 
     # ------------------------------------------------------------------ columns
 
-    def _scored(self, X: NDArray[Any]) -> NDArray[np.float64]:
+    def _scored(self, X: NDArray[Any], *, values: Sequence[Values]) -> NDArray[np.float64]:
         if self._function is not None:
             return _called(self._function, X, columns=[o.column for o in self.objectives])
-        return np.stack([t.values.score(X) for t in self.terms], axis=1)
+        return np.stack([v.score(X) for v in values], axis=1)
 
     def _tested(self, X: NDArray[Any]) -> NDArray[np.float64]:
         columns = []
@@ -389,13 +442,13 @@ class Problem:
             columns.append(values)
         return np.stack(columns, axis=1)
 
-    def _observed(self, X: NDArray[Any], *, noise_seed: int) -> NDArray[np.float64]:
+    def _observed(self, X: NDArray[Any], *, noise_seed: int, values: Sequence[Values]) -> NDArray[np.float64]:
         """One training run per architecture; all objectives with runs take the same draw."""
         draw = np.random.default_rng([noise_seed, _NOISE_STREAM]).random(self.space.size)[self.space.codes(X)]
         columns = []
-        for term in self.terms:
-            runs = term.values.seeds(X)
-            columns.append(term.values.score(X) if runs is None else _drawn(runs, draw=draw))
+        for one in values:
+            runs = one.seeds(X)
+            columns.append(one.score(X) if runs is None else _drawn(runs, draw=draw))
         return np.stack(columns, axis=1)
 
 

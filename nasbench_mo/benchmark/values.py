@@ -53,6 +53,14 @@ class Values(ABC):
         """Minimised test values, (n,); None where there are none. A cost is its own test value."""
         return self.score(X)
 
+    def fidelities(self) -> tuple[int, ...]:
+        """Epochs after which values are known, ascending, the last being what is scored; empty for a cost."""
+        return ()
+
+    def at(self, epochs: int) -> Values:
+        """The values after fewer epochs; a cost is the same at every fidelity."""
+        return self
+
     def seen(self) -> tuple[Objective, ...]:
         """Identities of everything a search sees: none of them may be of a hidden split."""
         return (self.origin,)
@@ -74,6 +82,23 @@ class Values(ABC):
         return []
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fidelity:
+    """Where the values after fewer epochs are.
+
+    Parameters
+    ----------
+    epochs
+        After how many.
+    column, seed_columns
+        The mean over the seeds and, where a search sees single ones, each of them.
+    """
+
+    epochs: int
+    column: str
+    seed_columns: tuple[str, ...] = ()
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class TableValues(Values):
@@ -87,12 +112,15 @@ class TableValues(Values):
         One column a training seed; a search sees one of them.
     test_column
         What the chosen architectures are reported on; None for a cost.
+    curve
+        Columns after fewer epochs, ascending.
     """
 
     table: str
     column: str
     seed_columns: tuple[str, ...] = ()
     test_column: str | None = None
+    curve: tuple[Fidelity, ...] = ()
 
     @property
     def origin(self) -> Objective:
@@ -101,9 +129,27 @@ class TableValues(Values):
         return table.objectives[table.check_column(self.column)]
 
     def seen(self) -> tuple[Objective, ...]:
-        """The column and those of the single seeds."""
+        """The column, those of the single seeds, and both after fewer epochs."""
         table = load_table(self.table)
-        return tuple(table.objectives[table.check_column(c)] for c in (self.column, *self.seed_columns))
+        return tuple(table.objectives[table.check_column(c)] for c in self._seen_columns())
+
+    def _seen_columns(self) -> tuple[str, ...]:
+        earlier = [c for step in self.curve for c in (step.column, *step.seed_columns)]
+        return (self.column, *self.seed_columns, *earlier)
+
+    def fidelities(self) -> tuple[int, ...]:
+        """Epochs of the curve and of the column; empty without a curve."""
+        last = self.origin.epochs
+        if not self.curve or last is None:
+            return ()
+        return (*(step.epochs for step in self.curve), last)
+
+    def at(self, epochs: int) -> Values:
+        """The values of an earlier column of the curve; there is no test value before the last epoch."""
+        for step in self.curve:
+            if step.epochs == epochs:
+                return TableValues(table=self.table, column=step.column, seed_columns=step.seed_columns)
+        return self
 
     def has_test(self) -> bool:
         """Whether there is a test column, or the column is a cost."""
@@ -129,7 +175,7 @@ class TableValues(Values):
 
     def data_hash(self) -> str:
         """Hash of the architectures and of the values and directions of the columns used."""
-        columns = [self.column, *self.seed_columns]
+        columns = [*self._seen_columns()]
         if self.test_column is not None:
             columns.append(self.test_column)
         table = load_table(self.table)

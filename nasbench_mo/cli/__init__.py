@@ -18,7 +18,9 @@ def main() -> None:
         sys.stderr.write(f"error: {_sentence(error)}\n")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; a search with --out and a table's build go on when the same command is given again\n")
+        sys.stderr.write(
+            "interrupted; a search with --out and a table's build go on when the same command is given again\n"
+        )
         raise SystemExit(130) from None
 
 
