@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from nasbench_mo import artifacts
+from nasbench_mo.cli import main
 from nasbench_mo.errors import ArtifactError, FormatError, SpecError
 from nasbench_mo.space.nb201 import NB201
 from nasbench_mo.table import Table
@@ -532,3 +533,33 @@ def test_the_command_says_what_is_wrong_in_one_sentence(write: Callable[..., Pat
     assert done.stderr.count("\n") == 1
     assert "lacks images.npz" in done.stderr
     assert not (tmp_path / "unfinished").exists()
+
+
+def test_verify_prints_what_it_compared_and_refuses_what_is_off(
+    small: Table, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(small.path.parent)
+    arguments = ["nasbench-mo", "table", "verify", folder, "--rows", "2", "--images", str(images)]
+
+    def run(*more: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [*arguments, *more])
+        code = 0
+        try:
+            main()
+        except SystemExit as leaving:
+            code = int(leaving.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    code, text, _ = run()
+    assert code == 0
+    assert "2 of 2 rows equal to the bit; largest difference 0.00" in text
+    code, text, _ = run("--json")
+    assert code == 0
+    assert json.loads(text)["equal"] is True
+    card = small.path.parent / "card.md"
+    card.write_text(card.read_text().replace("verify_tolerance_percent: ", "verify_tolerance_percent: -"))
+    code, _, complaint = run()
+    assert code == 2
+    assert complaint.count("\n") == 1
+    assert "points of error, got 0.00" in complaint

@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [line for kind, text in FENCES if kind == "console" for line in text.splitlines()]
 #: Commands whose file the reader has to bring; here they must say so, in one sentence.
-NEED_A_FILE = ("import", "fetch")
+NEED_A_FILE = ("import", "fetch", "table")
 
 
 def test_python_prints_what_readme_says():

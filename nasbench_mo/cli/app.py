@@ -239,7 +239,7 @@ def table_build(
 
 @table_app.command("verify")
 def table_verify(
-    table: Annotated[str, typer.Argument(help="Id of a table that was made by 'table build'.")],
+    table: Annotated[str, typer.Argument(help="Id, or folder, of a table made by 'table build'.")],
     rows: Annotated[int, typer.Option(help="Rows to train again, some seconds each.", min=1)] = 5,
     seed: Annotated[int, typer.Option(help="Draws the rows.", min=0)] = 0,
     images: Annotated[Path | None, typer.Option(help="Folder of the image files.")] = None,

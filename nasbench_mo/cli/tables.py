@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from nasbench_mo.cli.progress import progress_bar
 from nasbench_mo.cli.reading import print_json
 from nasbench_mo.errors import ArtifactError
+from nasbench_mo.table import Table
 from nasbench_mo.training.table_spec import TrainedTableSpec, find_specification, is_trained_table
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ def verify(identifier: str, *, rows: int, seed: int, images: Path | None, as_jso
     from nasbench_mo.sources import load_table
     from nasbench_mo.validation import verify_table
 
-    with progress_bar(f"training {rows} rows of {identifier}", hidden=as_json) as bar:
-        found = verify_table(load_table(identifier), n_rows=rows, seed=seed, images=images, progress=bar)
+    table = Table.open(Path(identifier)) if Path(identifier).is_dir() else load_table(identifier)
+    with progress_bar(f"training {rows} rows of {table.id}", hidden=as_json) as bar:
+        found = verify_table(table, n_rows=rows, seed=seed, images=images, progress=bar)
     if as_json:
         print_json({**dataclasses.asdict(found), "equal": found.equal, "passed": found.passed})
     else:

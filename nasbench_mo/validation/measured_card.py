@@ -161,7 +161,7 @@ def _plot(path: Path, table: Table, spec: TrainedTableSpec, *, degenerate: NDArr
     figure.colorbar(dots, label="parameters [thousands]")
     axes.legend(frameon=False)
     axes.grid(alpha=0.25)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
     return True
 
 
@@ -193,7 +193,7 @@ Skeleton: {spec.recipe.n_cells} cell a stage, three stages of {spec.recipe.chann
 {spec.images.about} A search sees validation error; the test columns are for what it found.
 
 Latency: {latency.runtime}, one image, {latency.protocol.n_threads} thread, {latency.device}. Batch normalisation is
-folded into the convolutions. Networks took turns in random order; the column is the {latency.protocol.quantile:.0%}
+folded into the convolutions. Networks took turns in random order; the column is the {100 * latency.protocol.quantile:g} %
 quantile over {latency.protocol.rounds} turns, each the shortest of {latency.protocol.runs} runs. Two halves of the
 turns differ by {latency.noise_percent:.2f} % (median): the noise floor.""",
         "## What it holds\n\n" + _ranges(table, spec, rows=rows),
@@ -238,8 +238,12 @@ def _ranges(table: Table, spec: TrainedTableSpec, *, rows: NDArray[np.intp]) -> 
     lines = ["| of the trained networks | least | median | most |", "|---|---|---|---|"]
     for label, column in named.items():
         least, median, most = np.quantile(table[column][rows], [0, 0.5, 1])
-        lines.append(f"| {label} | {least:,.4g} | {median:,.4g} | {most:,.4g} |")
+        lines.append(f"| {label} | {_number(least)} | {_number(median)} | {_number(most)} |")
     return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _best(table: Table, spec: TrainedTableSpec, *, degenerate: NDArray[np.bool_]) -> str:
