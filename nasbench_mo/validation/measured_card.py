@@ -194,8 +194,9 @@ Skeleton: {spec.recipe.n_cells} cell a stage, three stages of {spec.recipe.chann
 
 Latency: {latency.runtime}, one image, {latency.protocol.n_threads} thread, {latency.device}. Batch normalisation
 is folded into the convolutions. Networks took turns in random order; the column is the
-{100 * latency.protocol.quantile:g} % quantile over {latency.protocol.rounds} turns, each the shortest of {latency.protocol.runs} runs. Two halves of the
-turns differ by {latency.noise_percent:.2f} % (median): the noise floor.""",
+{100 * latency.protocol.quantile:g} % quantile over {latency.protocol.rounds} turns, each the shortest of
+{latency.protocol.runs} runs. Two halves of the turns differ by {latency.noise_percent:.2f} % (median): the noise
+floor.""",
         "## What it holds\n\n" + _ranges(table, spec, rows=rows),
     ]
     if agreement is not None:
