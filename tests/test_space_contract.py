@@ -15,7 +15,15 @@ from nasbench_mo.errors import ArchitectureError, SpaceSizeError, SpecError
 from nasbench_mo.space import SPACES, CategoricalSpace, SearchSpace, Variable, space
 from nasbench_mo.testing import check_space
 
-SIZES = {"nb201": 5**6, "nbmacro": 3**8, "mnasnet": 36**6 * 48, "fbnet": 9**22, "nats-size": 8**5}
+SIZES = {
+    "nb201": 5**6,
+    "nbmacro": 3**8,
+    "mnasnet": 36**6 * 48,
+    "fbnet": 9**22,
+    "nats-size": 8**5,
+    "ofa-mbv3": 3**45 * 25,
+    "nb101-5v": 2**10 * 6**5,
+}
 
 
 class Toy(SearchSpace):

@@ -32,7 +32,7 @@ from nasbench_mo.sources.foreign import (
     sequence,
 )
 from nasbench_mo.sources.torch_file import load_torch
-from nasbench_mo.space import CategoricalSpace, SearchSpace, space
+from nasbench_mo.space import SearchSpace, space
 from nasbench_mo.table import Column
 
 #: GPUs; only their names end in a batch size. ``essential_ph_1`` is a telephone called PH-1.
@@ -220,15 +220,7 @@ def _encode_fbnet(content: Any, where: str) -> tuple[SearchSpace, NDArray[Any]]:
 
 def _encode_ofa(content: Any, where: str) -> tuple[SearchSpace, NDArray[Any]]:
     listed = sequence(member(mapping(content, where=where), "arch", where=where), where=f"{where}, arch")
-    searched = CategoricalSpace(
-        "ofa-mbv3",
-        {
-            **{f"ks{i}": (3, 5, 7) for i in range(20)},
-            **{f"e{i}": (3, 4, 6) for i in range(20)},
-            **{f"d{i}": (2, 3, 4) for i in range(5)},
-            "r": tuple(range(128, 225, 4)),
-        },
-    )
+    searched = space("ofa-mbv3")
     lengths = {"ks": 20, "e": 20, "d": 5, "r": 1}
     rows = []
     for i, entry in enumerate(listed):

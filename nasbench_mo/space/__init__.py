@@ -17,6 +17,8 @@ SPACES = Registry(
         "mnasnet": "nasbench_mo.space.mnasnet:MnasNet",
         "fbnet": "nasbench_mo.space.fbnet:FBNet",
         "nats-size": "nasbench_mo.space.nats_size:NATSSize",
+        "ofa-mbv3": "nasbench_mo.space.once_for_all:OnceForAll",
+        "nb101-5v": "nasbench_mo.space.nb101_small:NB101Small",
     },
     group="nasbench_mo.spaces",
 )
