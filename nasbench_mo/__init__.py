@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nasbench_mo.pareto import additive_epsilon, hypervolume, igd_plus, nondominated
     from nasbench_mo.predictor import Predictor
     from nasbench_mo.predictor import load_predictor as predictor
+    from nasbench_mo.predictor.transfer import adapt, which_to_measure
     from nasbench_mo.search import Searcher, searcher
     from nasbench_mo.sources import import_source
     from nasbench_mo.sources import load_table as table
@@ -42,6 +43,7 @@ _HOME = {
     "SearchSpace": "space:SearchSpace",
     "Searcher": "search:Searcher",
     "Table": "table:Table",
+    "adapt": "predictor.transfer:adapt",
     "additive_epsilon": "pareto:additive_epsilon",
     "compute_manifest": "benchmark:compute_manifest",
     "hypervolume": "pareto:hypervolume",
@@ -55,6 +57,7 @@ _HOME = {
     "searcher": "search:searcher",
     "space": "space:space",
     "table": "sources:load_table",
+    "which_to_measure": "predictor.transfer:which_to_measure",
 }
 
 __all__ = [
@@ -69,6 +72,7 @@ __all__ = [
     "SearchSpace",
     "Searcher",
     "Table",
+    "adapt",
     "additive_epsilon",
     "compute_manifest",
     "hypervolume",
@@ -82,6 +86,7 @@ __all__ = [
     "searcher",
     "space",
     "table",
+    "which_to_measure",
 ]
 
 

@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-predictor_app = typer.Typer(help="Train predictors.", no_args_is_help=True, rich_markup_mode=None)
+predictor_app = typer.Typer(help="Train and judge predictors.", no_args_is_help=True, rich_markup_mode=None)
 table_app = typer.Typer(
     help="Build measured tables and hardware cost tables, and check them.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -202,6 +202,19 @@ def predictor_train(
     command = f"nasbench-mo predictor train {spec}"
     made = train(TrainingSpec.read(spec), root=root_folder, command=command, spec_file=spec)
     print(f"wrote {root_folder / made.id}; the held-out figures are on its card.md")
+
+
+@predictor_app.command("evaluate")
+def predictor_evaluate(
+    spec: Annotated[Path, typer.Argument(help="YAML file of the protocol, see predictors/protocols.")],
+    out: Annotated[Path | None, typer.Option(help="Markdown file to write; printed otherwise.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Image of tau against training size to write.")] = None,
+    json: Json = False,
+) -> None:
+    """Judge predictors on topologies they have not seen, against training size, with published figures beside."""
+    from nasbench_mo.cli import predictors
+
+    predictors.evaluate(spec, out=out, plot=plot, as_json=json)
 
 
 @table_app.command("build")

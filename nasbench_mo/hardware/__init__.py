@@ -1,5 +1,6 @@
 """Hardware cost: tables of cost per operator or layer shape, and what they say of whole networks."""
 
+from nasbench_mo.hardware.machine import processor_name
 from nasbench_mo.hardware.operators import BASE, OperatorCosts, fit_costs, operator_counts
 
-__all__ = ["BASE", "OperatorCosts", "fit_costs", "operator_counts"]
+__all__ = ["BASE", "OperatorCosts", "fit_costs", "operator_counts", "processor_name"]

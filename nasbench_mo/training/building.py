@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nasbench_mo.cluster import run_ordered
 from nasbench_mo.errors import require
+from nasbench_mo.hardware import processor_name
 from nasbench_mo.space import space
 from nasbench_mo.space.nb201 import CONV1X1, NB201
 from nasbench_mo.training.fused import FusedTrainer
@@ -194,16 +195,6 @@ def environment(device: str) -> str:
     torch = require("torch", extra="train")
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor_name()
     return f"torch {torch.__version__}, numpy {version('numpy')}, python {platform.python_version()}, {name}"
-
-
-def processor_name() -> str:
-    """Model name of this machine's processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def nb201() -> NB201:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from nasbench_mo import artifacts
 from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.errors import ArtifactError, SpecError
+from nasbench_mo.hardware import processor_name
 from nasbench_mo.objective import Objective
 from nasbench_mo.profiling import LatencyProtocol, measure_latency, onnx_network
 from nasbench_mo.table import Column, Table, write_table
 from nasbench_mo.training.building import (
     finished_trainings,
     nb201,
-    processor_name,
     topologies,
     train_topologies,
     trained_codes,

@@ -1,0 +1,71 @@
+"""The predictor commands that report: judge estimators by a protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from nasbench_mo.artifacts import write_atomic
+from nasbench_mo.cli.progress import progress_bar, spinner
+from nasbench_mo.cli.reading import print_json
+from nasbench_mo.errors import SpecError
+
+
+def evaluate(path: Path, *, out: Path | None, plot: Path | None, as_json: bool) -> None:
+    """Run the protocol of a specification and report it as Markdown or JSON."""
+    command = f"nasbench-mo predictor evaluate {path}"
+    if _protocol(path) == "transfer":
+        if plot is not None:
+            raise SpecError(f"{path.name}: a transfer protocol has no training sizes to plot; leave --plot out")
+        _evaluate_transfer(path, command=command, out=out, as_json=as_json)
+        return
+    from nasbench_mo.hardware import processor_name
+    from nasbench_mo.predictor.evaluation import EvaluationSpec, summarise
+    from nasbench_mo.predictor.evaluation import evaluate as run
+    from nasbench_mo.predictor.report import evaluation_markdown, plot_evaluation
+
+    spec = EvaluationSpec.read(path)
+    with progress_bar(spec.title, hidden=as_json) as progress:
+        summaries = summarise(run(spec, progress=progress))
+    if plot is not None:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        plot_evaluation(spec, summaries, plot)
+    if as_json:
+        print_json([dataclasses.asdict(summary) for summary in summaries])
+    else:
+        _write(evaluation_markdown(spec, summaries, command=command, machine=processor_name()), out=out)
+
+
+def _evaluate_transfer(path: Path, *, command: str, out: Path | None, as_json: bool) -> None:
+    from nasbench_mo.predictor.report import transfer_markdown
+    from nasbench_mo.predictor.transfer_benchmark import TransferSpec, evaluate_transfer_spec
+
+    spec = TransferSpec.read(path)
+    with spinner(spec.title, hidden=as_json):
+        rows = evaluate_transfer_spec(spec)
+    if as_json:
+        print_json([dataclasses.asdict(row) for row in rows])
+    else:
+        _write(transfer_markdown(spec, rows, command=command), out=out)
+
+
+def _write(text: str, *, out: Path | None) -> None:
+    if out is None:
+        print(text, end="")
+    else:
+        write_atomic(out, text.encode())
+        print(f"wrote {out}")
+
+
+def _protocol(path: Path) -> str:
+    """The protocol a file names; its reader says what is wrong with the rest."""
+    import yaml
+
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path.name}: not readable as YAML: {' '.join(str(error).split())}") from error
+    protocol = fields.get("protocol") if isinstance(fields, dict) else None
+    if protocol not in ("training-size", "transfer"):
+        raise SpecError(f"{path.name}: expected 'protocol: training-size' or 'protocol: transfer', got {protocol!r}")
+    return str(protocol)

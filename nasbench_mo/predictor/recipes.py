@@ -1,0 +1,75 @@
+"""Estimators by name, as specifications write them: kind, features, parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nasbench_mo.errors import SpecError
+from nasbench_mo.predictor.features import default_feature_map
+from nasbench_mo.registry import Registry
+from nasbench_mo.space import SearchSpace
+from nasbench_mo.specification import mapping_of
+
+#: Name to a function of the feature map's name and the parameters that makes an unfitted estimator.
+ESTIMATORS = Registry(
+    "estimator",
+    builtins={
+        "xgb": "nasbench_mo.predictor.estimators.xgb_estimator:XGBoostRegressor",
+        "gp": "nasbench_mo.predictor.estimators.gp:GPRegressor",
+        "deep-gp": "nasbench_mo.predictor.estimators.deep_gp:DeepGPRegressor",
+        "forest": "nasbench_mo.predictor.estimators.forest:ForestRegressor",
+        "linear": "nasbench_mo.predictor.estimators.linear:LinearRegressor",
+    },
+    group="nasbench_mo.estimators",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecipe:
+    """What a specification says of a model.
+
+    Parameters
+    ----------
+    estimator
+        Name in :data:`ESTIMATORS`.
+    features
+        Name of the feature map; the space's default where None.
+    parameters
+        Of the estimator.
+    """
+
+    estimator: str
+    features: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, value: object, *, place: str) -> ModelRecipe:
+        """Parse a mapping."""
+        fields = mapping_of(
+            value, place=place, allowed=("estimator", "features", "parameters"), required=("estimator",)
+        )
+        parameters = fields.get("parameters") or {}
+        if not isinstance(parameters, Mapping):
+            raise SpecError(f"{place}: parameters must be a mapping, got {parameters!r}")
+        ESTIMATORS.get(str(fields["estimator"]))  # an unknown name is an error of the specification
+        return cls(estimator=fields["estimator"], features=fields.get("features"), parameters=parameters)
+
+    def feature_name(self, search_space: SearchSpace) -> str:
+        """Name of the feature map."""
+        return self.features or default_feature_map(search_space).name
+
+    def build(self, search_space: SearchSpace) -> Any:
+        """An unfitted estimator.
+
+        Raises
+        ------
+        SpecError
+            The estimator does not have one of the parameters.
+        """
+        make = ESTIMATORS.get(self.estimator)
+        try:
+            return make(**self.parameters)
+        except TypeError as error:
+            raise SpecError(f"estimator {self.estimator!r}: {error}") from error
