@@ -314,7 +314,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a value too few": (lambda f: change_reference(f, values=[1.0]), "one reference value for each .* got 1 for 24"),
     "another feature map": (lambda f: change_reference(f, features="nb201-graph-v9"), "unknown feature map"),
     "another encoding": (lambda f: change_reference(f, encoding_version=2), "encoding version 2 of 'nb201', .* has 1"),
-    "another estimator": (lambda f: change_reference(f, estimator="gp"), "unknown estimator 'gp'; known: xgb"),
+    "another estimator": (lambda f: change_reference(f, estimator="svm"), "unknown estimator 'svm'; known: xgb, gp"),
     "another format": (lambda f: change_reference(f, format=2), "expected predictor format 1"),
     "an unknown field": (lambda f: change_reference(f, colour="blue"), "is not a predictor's reference file.*colour"),
     "a missing field": (without_field, "is not a predictor's reference file.*relative_sd"),
@@ -370,7 +370,7 @@ def test_a_specification_is_read(tmp_path: Path) -> None:
     [
         ({"heldout": 0.2}, r"unknown field 'heldout'.* Did you mean 'held_out'"),
         ({"table": None}, "the field 'table' is missing"),
-        ({"estimator": "gp"}, "unknown estimator 'gp'; known: xgb"),
+        ({"estimator": "svm"}, "unknown estimator 'svm'; known: xgb, gp"),
         ({"held_out": 0.1}, "held_out must be at least 0.2"),
         ({"held_out": 0.9, "calibration": 0.1}, "leave room for calibration and training"),
         ({"calibration": 0}, "leave room for calibration"),

@@ -19,7 +19,7 @@ from nasbench_mo import artifacts
 from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.objective import Objective
 from nasbench_mo.predictor.features import FeatureMap, feature_map
-from nasbench_mo.predictor.xgb import MODEL_FILE, XGBoostPredictor
+from nasbench_mo.predictor.models import MODELS, StoredModel
 from nasbench_mo.space import SearchSpace, space
 
 FORMAT_VERSION = 1
@@ -85,7 +85,7 @@ class Predictor:
     (1,)
     """
 
-    def __init__(self, *, reference: ReferenceFile, model: XGBoostPredictor, folder: Path | None = None) -> None:
+    def __init__(self, *, reference: ReferenceFile, model: StoredModel, folder: Path | None = None) -> None:
         self.reference = reference
         self.folder = folder
         self.space: SearchSpace = space(reference.space)
@@ -153,23 +153,22 @@ class Predictor:
             Hash, version or reference prediction is wrong.
         """
         reference = read_reference(folder)
+        if reference.estimator not in MODELS:
+            raise ArtifactError(f"{folder}: unknown estimator {reference.estimator!r}; known: {', '.join(MODELS)}")
+        kind = MODELS[reference.estimator]
         try:
-            found = artifacts.sha256(folder / MODEL_FILE)
+            found = artifacts.sha256(folder / kind.file)
         except OSError as error:
             raise ArtifactError(f"{folder} has no readable model: {error}; reinstall") from error
         if found != reference.sha256:
-            raise ArtifactError(f"{folder / MODEL_FILE}: expected SHA-256 {reference.sha256}, got {found}; reinstall")
+            raise ArtifactError(f"{folder / kind.file}: expected SHA-256 {reference.sha256}, got {found}; reinstall")
         version = space(reference.space).encoding_version
         if reference.encoding_version != version:
             raise ArtifactError(
                 f"{folder}: made for encoding version {reference.encoding_version} of {reference.space!r}, "
                 f"this package has {version}"
             )
-        if reference.estimator != "xgb":
-            raise ArtifactError(f"{folder}: unknown estimator {reference.estimator!r}; known: xgb")
-        made = cls(
-            reference=reference, model=XGBoostPredictor.load(folder, relative_sd=reference.relative_sd), folder=folder
-        )
+        made = cls(reference=reference, model=kind.load(folder, spread=reference.relative_sd), folder=folder)
         made._check_reference()
         return made
 
@@ -186,7 +185,7 @@ class Predictor:
             i = int(off.argmax())
             raise ArtifactError(
                 f"predictor {self.id!r}: reference prediction for {self.reference.archs[i]} should be "
-                f"{expected[i]:.9g}, got {found[i]:.9g}; the model file and the installed xgboost disagree"
+                f"{expected[i]:.9g}, got {found[i]:.9g}; the model file and the installed libraries disagree"
             )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nasbench_mo.errors import SpecError
-from nasbench_mo.predictor.features import default_feature_map
+from nasbench_mo.predictor.features import default_feature_map, feature_map
 from nasbench_mo.registry import Registry
 from nasbench_mo.space import SearchSpace
 from nasbench_mo.specification import mapping_of
@@ -24,6 +24,22 @@ ESTIMATORS = Registry(
     },
     group="nasbench_mo.estimators",
 )
+
+
+#: Kernels of parameter ``kernel`` that depend on the feature columns: functions of their names.
+KERNELS = Registry(
+    "kernel prior",
+    builtins={"nb201-accuracy": "nasbench_mo.predictor.estimators.nb201_prior:nb201_accuracy_prior"},
+    group="nasbench_mo.kernel_priors",
+)
+
+
+def resolved(parameters: Mapping[str, Any], *, columns: Sequence[str]) -> dict[str, Any]:
+    """Parameters of an estimator for features with these columns: the name of a kernel prior becomes the prior."""
+    kernel = parameters.get("kernel")
+    if isinstance(kernel, str) and kernel in KERNELS:
+        return {**parameters, "kernel": KERNELS.get(kernel)(columns)}
+    return dict(parameters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +86,6 @@ class ModelRecipe:
         """
         make = ESTIMATORS.get(self.estimator)
         try:
-            return make(**self.parameters)
+            return make(**resolved(self.parameters, columns=feature_map(self.feature_name(search_space)).columns))
         except TypeError as error:
             raise SpecError(f"estimator {self.estimator!r}: {error}") from error

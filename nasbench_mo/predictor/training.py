@@ -19,9 +19,10 @@ from nasbench_mo.errors import SpecError
 from nasbench_mo.objective import Objective, minimised, to_minimised
 from nasbench_mo.predictor.artifact import REFERENCE_FILE, Predictor, ReferenceFile
 from nasbench_mo.predictor.features import default_feature_map, feature_map
-from nasbench_mo.predictor.xgb import MODEL_FILE, Z90, XGBoostPredictor
+from nasbench_mo.predictor.models import StoredModel, model_kind
+from nasbench_mo.predictor.xgb import Z90
 from nasbench_mo.space import SearchSpace, space
-from nasbench_mo.specification import read_specification
+from nasbench_mo.specification import is_integer, read_specification
 from nasbench_mo.table import Table
 
 _N_REFERENCE = 24
@@ -51,6 +52,8 @@ class TrainingSpec:
         Value of architectures without an input-output path; they are not trained on. None where a space has none.
     parameters
         Overrides of the estimator's defaults.
+    n_fit
+        Learn from so many random topologies, one architecture of each, instead of all that are left.
     """
 
     id: str
@@ -65,6 +68,7 @@ class TrainingSpec:
     seed: int = 0
     degenerate_value: float | None = None
     parameters: Mapping[str, Any] | None = None
+    n_fit: int | None = None
 
     @classmethod
     def read(cls, path: Path) -> TrainingSpec:
@@ -72,8 +76,12 @@ class TrainingSpec:
         required = ("id", "space", "table", "column", "name")
         fields = read_specification(path, allowed=[f.name for f in dataclasses.fields(cls)], required=required)
         made = cls(**fields)
-        if made.estimator != "xgb":
-            raise SpecError(f"{path.name}: unknown estimator {made.estimator!r}; known: xgb")
+        try:
+            model_kind(made.estimator)
+        except SpecError as error:
+            raise SpecError(f"{path.name}: {error}") from None
+        if made.n_fit is not None and (not is_integer(made.n_fit) or made.n_fit < 2):
+            raise SpecError(f"{path.name}: n_fit must be an integer of at least 2, got {made.n_fit!r}")
         if not (0.2 <= made.held_out < 1 and 0 < made.calibration < 1 - made.held_out):
             raise SpecError(f"{path.name}: held_out must be at least 0.2 and leave room for calibration and training")
         return made
@@ -117,11 +125,14 @@ def train(spec: TrainingSpec, *, root: Path, command: str, spec_file: Path | Non
         "calibration": one_per_topology(search_space, X, rows=np.flatnonzero(usable & (fold == 1)), seed=spec.seed),
         "held_out": one_per_topology(search_space, X, rows=np.flatnonzero(usable & (fold == 2)), seed=spec.seed),
     }
+    if spec.n_fit is not None:
+        parts["fit"] = _some_topologies(search_space, X, rows=parts["fit"], n=spec.n_fit, seed=spec.seed)
     for part, index in parts.items():
         if not index.size:
             raise SpecError(f"{spec.id}: no architecture with a value is left for {part!r} among {len(X)} rows")
-    model = XGBoostPredictor(parameters=spec.parameters, seed=spec.seed)
-    model.fit(matrix[parts["fit"]], y[parts["fit"]])
+    kind = model_kind(spec.estimator)
+    fit = parts["fit"]
+    model = kind.fit(matrix[fit], y[fit], columns=features.columns, parameters=spec.parameters or {}, seed=spec.seed)
     model.calibrate(matrix[parts["calibration"]], y[parts["calibration"]])
     figures = judge(model, matrix[parts["held_out"]], y[parts["held_out"]])
     spec_text = spec_file.read_text(encoding="utf-8") if spec_file is not None else None
@@ -137,16 +148,18 @@ def train(spec: TrainingSpec, *, root: Path, command: str, spec_file: Path | Non
             features=features.name,
             estimator=spec.estimator,
             objective=objective,
-            relative_sd=model.relative_sd,
+            relative_sd=model.spread,
             degenerate_value=spec.degenerate_value,
-            sha256=artifacts.sha256(stage / MODEL_FILE),
+            sha256=artifacts.sha256(stage / kind.file),
             archs=tuple(search_space.decode(X[kept])),
-            values=tuple(float(v) for v in np.asarray(model.predict(matrix[kept]))),
+            values=tuple(float(v) for v in model.predict(matrix[kept])),
             relative_tolerance=1e-5,
         )
         (stage / REFERENCE_FILE).write_text(reference.to_json() + "\n", encoding="utf-8")
         source = artifacts.read_card(table.path.parent)
-        text = _card(spec, reference=reference, figures=figures, parts=parts, source=source, command=command)
+        text = _card(
+            spec, reference=reference, model=model, figures=figures, parts=parts, source=source, command=command
+        )
         (stage / "card.md").write_text(text, encoding="utf-8")
     return Predictor.load(target)
 
@@ -183,7 +196,16 @@ def one_per_topology(
     return np.sort(shuffled[first])
 
 
-def judge(model: XGBoostPredictor, features: NDArray[np.float32], y: NDArray[np.float64]) -> HeldOutFigures:
+def _some_topologies(
+    search_space: SearchSpace, X: NDArray[Any], *, rows: NDArray[np.intp], n: int, seed: int
+) -> NDArray[np.intp]:
+    leaders = one_per_topology(search_space, X, rows=rows, seed=seed)
+    if n > len(leaders):
+        raise SpecError(f"n_fit: expected at most {len(leaders)} topologies to learn from, got {n}")
+    return np.sort(np.random.default_rng(seed).permutation(leaders)[:n])
+
+
+def judge(model: StoredModel, features: NDArray[np.float32], y: NDArray[np.float64]) -> HeldOutFigures:
     """Rank correlation, error and interval coverage on rows the model has not seen."""
     from scipy.stats import kendalltau
 
@@ -201,6 +223,7 @@ def _card(
     spec: TrainingSpec,
     *,
     reference: ReferenceFile,
+    model: StoredModel,
     figures: HeldOutFigures,
     parts: Mapping[str, NDArray[np.intp]],
     source: Mapping[str, Any],
@@ -235,7 +258,8 @@ def _card(
         "command": command,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "versions": {name: version(name) for name in ("nasbench-mo", "numpy")}
-        | {"xgboost": _xgboost_version(), "python": platform.python_version()},
+        | ({"xgboost": _xgboost_version()} if spec.estimator == "xgb" else {"scipy": version("scipy")})
+        | {"python": platform.python_version()},
         "machine": f"{platform.system()} {platform.machine()}",
         "superseded_by": None,
     }
@@ -244,16 +268,23 @@ def _card(
 
 Predicts `{reference.objective.column}`: {reference.objective.describe()}.
 
-Gradient-boosted trees on log({unit}), fitted to {len(parts["fit"]):,} cells, spread calibrated on
+{model.about}, fitted to {len(parts["fit"]):,} cells, spread calibrated on
 {len(parts["calibration"]):,} other topologies. On {figures.n_rows:,} held-out topologies: Kendall tau-b
 {figures.kendall_tau_b:.3f}, RMSE {figures.rmse:.3f} {unit},
 {100 * figures.coverage_90:.1f} % of the true values inside the 90 % interval.
 
-Cells without a path from input to output are not modelled: they get {spec.degenerate_value} {unit}, chance level,
-with deviation 0. The reported standard deviation is one relative spread for all cells; it is calibrated on
-average, not cell by cell.
+{_about_degenerate(spec, unit=unit)}{model.about_deviation}
 """
     return artifacts.render_card(front, body=body)
+
+
+def _about_degenerate(spec: TrainingSpec, *, unit: str) -> str:
+    if spec.degenerate_value is None:
+        return ""
+    return (
+        f"Cells without a path from input to output are not modelled: they get {spec.degenerate_value} {unit}, chance\n"
+        "level, with deviation 0. "
+    )
 
 
 def _xgboost_version() -> str:

@@ -1,0 +1,251 @@
+"""Kinds of stored models: how each is fitted, calibrated, written and read. A new kind is one class and one line."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, final, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_mo.errors import ArtifactError, SpecError, did_you_mean, require
+from nasbench_mo.predictor.recipes import resolved
+from nasbench_mo.predictor.xgb import MODEL_FILE as XGB_FILE
+from nasbench_mo.predictor.xgb import Z90, XGBoostPredictor
+
+Floats = NDArray[np.float64]
+
+
+class StoredModel(ABC):
+    """A fitted model of an artefact. Abstract: each kind is one final class.
+
+    It predicts (n, k) features of the artefact's feature map, in the unit of the target, and says how sure it is.
+    """
+
+    #: Name in specifications and reference files.
+    kind: ClassVar[str]
+    #: File of the model in the artefact's folder.
+    file: ClassVar[str]
+
+    @overload
+    def predict(self, features: NDArray[np.float32], *, return_std: Literal[False] = False) -> Floats: ...
+    @overload
+    def predict(self, features: NDArray[np.float32], *, return_std: Literal[True]) -> tuple[Floats, Floats]: ...
+    def predict(self, features: NDArray[np.float32], *, return_std: bool = False) -> Floats | tuple[Floats, Floats]:
+        """Values, (n,), and on request standard deviations, (n,)."""
+        value, deviation = self._predict(features)
+        return (value, deviation) if return_std else value
+
+    @abstractmethod
+    def _predict(self, features: NDArray[np.float32]) -> tuple[Floats, Floats]:
+        """Values and calibrated deviations, (n,) each."""
+
+    @classmethod
+    @abstractmethod
+    def fit(
+        cls,
+        features: NDArray[np.float32],
+        y: Floats,
+        *,
+        columns: Sequence[str],
+        parameters: Mapping[str, Any],
+        seed: int,
+    ) -> Self:
+        """Fit on (n, k) features with these column names and (n,) targets."""
+
+    @abstractmethod
+    def calibrate(self, features: NDArray[np.float32], y: Floats) -> None:
+        """Set the spread from rows that were not fitted, so that 90 % intervals hold 90 % of them."""
+
+    @property
+    @abstractmethod
+    def spread(self) -> float:
+        """What :meth:`calibrate` found; a number that is stored with the model."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the model's file into an existing folder."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, *, spread: float) -> Self:
+        """Read it back.
+
+        Raises
+        ------
+        ArtifactError
+            The file is damaged.
+        """
+
+    @property
+    @abstractmethod
+    def about(self) -> str:
+        """What the model is, for the card; a sentence without its full stop."""
+
+    @property
+    @abstractmethod
+    def about_deviation(self) -> str:
+        """What its deviation is, for the card."""
+
+
+@final
+class StoredXGBoost(StoredModel):
+    """Gradient-boosted trees on the logarithm, with one relative spread."""
+
+    kind = "xgb"
+    file = XGB_FILE
+
+    def __init__(self, model: XGBoostPredictor) -> None:
+        self._model = model
+
+    def _predict(self, features: NDArray[np.float32]) -> tuple[Floats, Floats]:
+        value, deviation = self._model.predict(features, return_std=True)
+        return np.asarray(value), np.asarray(deviation)
+
+    @classmethod
+    def fit(
+        cls,
+        features: NDArray[np.float32],
+        y: Floats,
+        *,
+        columns: Sequence[str],
+        parameters: Mapping[str, Any],
+        seed: int,
+    ) -> Self:
+        """Fit XGBoost; ``parameters`` override its defaults."""
+        return cls(XGBoostPredictor(parameters=parameters, seed=seed).fit(features, y))
+
+    def calibrate(self, features: NDArray[np.float32], y: Floats) -> None:
+        """Set the relative spread; see :meth:`XGBoostPredictor.calibrate`."""
+        self._model.calibrate(features, y)
+
+    @property
+    def spread(self) -> float:
+        """Relative standard deviation."""
+        return self._model.relative_sd
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.ubj``."""
+        self._model.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path, *, spread: float) -> Self:
+        """Read ``model.ubj``."""
+        return cls(XGBoostPredictor.load(folder, relative_sd=spread))
+
+    @property
+    def about(self) -> str:
+        """Of the card."""
+        return "Gradient-boosted trees on the logarithm of the target"
+
+    @property
+    def about_deviation(self) -> str:
+        """Of the card."""
+        return (
+            "The reported standard deviation is one relative spread for all cells; it is calibrated on average, not "
+            "cell by cell."
+        )
+
+
+@final
+class StoredGaussianProcess(StoredModel):
+    """An exact Gaussian process, served by NumPy alone."""
+
+    kind = "gp"
+    file = "model.npz"
+    _STATE = "model.json"
+
+    def __init__(self, process: Any, *, spread: float = 1.0) -> None:
+        self._process = process
+        self._spread = spread
+
+    def _predict(self, features: NDArray[np.float32]) -> tuple[Floats, Floats]:
+        value, deviation = self._process.predict(features, return_std=True)
+        return value, deviation * self._spread
+
+    @classmethod
+    def fit(
+        cls,
+        features: NDArray[np.float32],
+        y: Floats,
+        *,
+        columns: Sequence[str],
+        parameters: Mapping[str, Any],
+        seed: int,
+    ) -> Self:
+        """Fit a :class:`~nasbench_mo.predictor.estimators.GPRegressor` with these parameters."""
+        require("sklearn", extra="fit")
+        from nasbench_mo.predictor.estimators.gp import GPRegressor
+
+        try:
+            regressor = GPRegressor(**{"random_state": seed, **resolved(parameters, columns=columns)})
+        except TypeError as error:
+            raise SpecError(f"parameters of estimator 'gp': {error}") from error
+        return cls(regressor.fit(features, y).gp_)
+
+    def calibrate(self, features: NDArray[np.float32], y: Floats) -> None:
+        """Widen or narrow all deviations by one factor, by split conformal prediction of normalised residuals."""
+        value, deviation = self._process.predict(features, return_std=True)
+        scores = np.sort(np.abs(y - value) / np.maximum(deviation, 1e-12))
+        rank = min(len(scores), int(np.ceil(0.9 * (len(scores) + 1))))
+        self._spread = float(scores[rank - 1] / Z90)
+
+    @property
+    def spread(self) -> float:
+        """Factor on the process's own deviations."""
+        return self._spread
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.npz``, with the kernel and the transform of the target as JSON inside."""
+        state = self._process.save(folder / self.file)
+        with np.load(folder / self.file, allow_pickle=False) as arrays:
+            held = {name: arrays[name] for name in arrays.files}
+        held["state"] = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
+        with (folder / self.file).open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **held)
+
+    @classmethod
+    def load(cls, folder: Path, *, spread: float) -> Self:
+        """Read ``model.npz``."""
+        from nasbench_mo.predictor.estimators.stored_gp import StoredGP
+
+        path = folder / cls.file
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                state = json.loads(arrays["state"].tobytes())
+        except (KeyError, ValueError, OSError) as error:
+            raise ArtifactError(f"{path} is damaged: {error}; reinstall") from error
+        return cls(StoredGP.load(path, state=state), spread=spread)
+
+    @property
+    def about(self) -> str:
+        """Of the card."""
+        return f"An exact Gaussian process on {len(self._process.inputs):,} cells"
+
+    @property
+    def about_deviation(self) -> str:
+        """Of the card."""
+        return (
+            f"The standard deviation is the process's own, of an observation, cell by cell, times {self._spread:.3g}: "
+            "that factor makes the 90 % intervals hold 90 % of the calibration topologies."
+        )
+
+
+#: Every kind by its name in specifications and reference files.
+MODELS: Mapping[str, type[StoredModel]] = {made.kind: made for made in (StoredXGBoost, StoredGaussianProcess)}
+
+
+def model_kind(name: str) -> type[StoredModel]:
+    """The kind of a name.
+
+    Raises
+    ------
+    SpecError
+        There is no such kind.
+    """
+    if name not in MODELS:
+        raise SpecError(f"unknown estimator {name!r}; known: {', '.join(MODELS)}.{did_you_mean(str(name), MODELS)}")
+    return MODELS[name]
