@@ -334,6 +334,14 @@ def test_the_rest_sees_columns_that_the_terms_leave_out() -> None:
     assert np.ptp(GPRegressor(kernel=with_rest).fit(X, y).predict(X)) > 0.5 * np.ptp(y)
 
 
+def test_the_origin_of_the_columns_does_not_matter() -> None:
+    X, y = rows(40)
+    prior = KernelPrior(terms=(KernelTerm(kind="linear", scales=np.full(6, 0.3)),), length_spread=0.0)
+    here = GPRegressor(kernel=prior).fit(X, y)
+    there = GPRegressor(kernel=prior).fit(X + 50, y)
+    np.testing.assert_allclose(there.predict(X + 50), here.predict(X), rtol=1e-6)
+
+
 def test_a_hundred_cells_rank_the_others(shared: Path) -> None:
     """Topologies apart; the mean over ten splits is 0.868 with the prior and 0.75 without."""
     from scipy.stats import kendalltau

@@ -70,7 +70,9 @@ def test_links_point_at_files():
 
 
 def test_predictor_figures_are_those_of_the_cards():
-    rows = re.findall(r"^\| `(nb201-\S+-xgb-v1)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", README, flags=re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(nb201-\S+-(?:xgb|gp)-v1)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", README, flags=re.MULTILINE
+    )
     assert {name for name, *_ in rows} == set(artifacts.available("predictors"))
     for name, tau, rmse, coverage in rows:
         held_out = artifacts.read_card(artifacts.resolve("predictors", name))["held_out"]

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, final, overload
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,16 +215,16 @@ class StoredGaussianProcess(StoredModel):
 
         path = folder / cls.file
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 state = json.loads(arrays["state"].tobytes())
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
             raise ArtifactError(f"{path} is damaged: {error}; reinstall") from error
         return cls(StoredGP.load(path, state=state), spread=spread)
 
     @property
     def about(self) -> str:
         """Of the card."""
-        return f"An exact Gaussian process on {len(self._process.inputs):,} cells"
+        return f"An exact Gaussian process on {self._process.inputs.shape[1]} features"
 
     @property
     def about_deviation(self) -> str:

@@ -20,6 +20,7 @@ from nasbench_mo.objective import Objective, minimised, to_minimised
 from nasbench_mo.predictor.artifact import REFERENCE_FILE, Predictor, ReferenceFile
 from nasbench_mo.predictor.features import default_feature_map, feature_map
 from nasbench_mo.predictor.models import StoredModel, model_kind
+from nasbench_mo.predictor.recipes import KERNEL_NOTES
 from nasbench_mo.predictor.xgb import Z90
 from nasbench_mo.space import SearchSpace, space
 from nasbench_mo.specification import is_integer, read_specification
@@ -275,6 +276,9 @@ Predicts `{reference.objective.column}`: {reference.objective.describe()}.
 
 {_about_degenerate(spec, unit=unit)}{model.about_deviation}
 """
+    note = KERNEL_NOTES.get(str((spec.parameters or {}).get("kernel")))
+    if note is not None:
+        body += f"\n{note}\n"
     return artifacts.render_card(front, body=body)
 
 
