@@ -253,6 +253,15 @@ def test_missing_and_other_images_are_refused(
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.parametrize("device", ["tpu9000", "meta:x", "cuda:77"])
+def test_a_device_that_is_not_there_is_refused(
+    spec: TrainedTableSpec, images: Path, tmp_path: Path, device: str
+) -> None:
+    with pytest.raises(SpecError, match=r"has no device .* here .*take 'cpu'"):
+        train_topologies(spec, work=tmp_path / "w", images=images, device=device)
+    assert not (tmp_path / "w").exists()
+
+
 @pytest.mark.parametrize(
     ("changed", "match"),
     [

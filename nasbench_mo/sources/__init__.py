@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import SpecError
+from nasbench_mo.errors import SpecError, UnknownNameError, did_you_mean
 from nasbench_mo.registry import Registry
 from nasbench_mo.sources.base import Provenance, Reader, SourceTable, store
 from nasbench_mo.table import Table
@@ -34,8 +34,16 @@ def load_table(identifier: str) -> Table:
     UnknownNameError
         There is no such table; the message lists those present.
     """
-    embedded = artifacts.find("hw_tables", identifier) if isinstance(identifier, str) else None
-    return Table.open(embedded or artifacts.resolve("tables", identifier))
+    if not isinstance(identifier, str):
+        raise UnknownNameError(f"the id of a table is text, got {identifier!r}")
+    folder = artifacts.find("hw_tables", identifier) or artifacts.find("tables", identifier)
+    if folder is None:
+        names = sorted({*artifacts.available("hw_tables"), *artifacts.available("tables")})
+        raise UnknownNameError(
+            f"no table {identifier!r} is embedded or imported.{did_you_mean(identifier, names)} "
+            f"Present: {', '.join(names)}; imported ones are looked for in {artifacts.cache_dir() / 'tables'}"
+        )
+    return Table.open(folder)
 
 
 def import_source(source: str, path: Path, *, spec: Path | None = None) -> list[Table]:

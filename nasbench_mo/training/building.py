@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.cluster import run_ordered
-from nasbench_mo.errors import require
+from nasbench_mo.errors import SpecError, require
 from nasbench_mo.hardware import processor_name
 from nasbench_mo.space import space
 from nasbench_mo.space.nb201 import CONV1X1, NB201
@@ -111,13 +111,13 @@ def train_topologies(
     Raises
     ------
     SpecError
-        The folder was begun with another recipe, or another builder works in it.
+        The folder was begun with another recipe, another builder works in it, or torch has no such device here.
     ArtifactError
         A file in the folder is damaged, or the images are others.
     FileNotFoundError
         The images are missing.
     """
-    require("torch", extra="train")
+    check_device(device)
     folder = spec.image_folder(images)
     spec.read_images(folder)  # every error about images comes before the first process
     wanted = [(seed, int(code)) for seed in spec.seeds for code in topologies(nb201())]
@@ -138,6 +138,24 @@ def train_topologies(
             if progress is not None:
                 progress(done, len(wanted))
     return len(wanted) - done
+
+
+def check_device(device: str) -> None:
+    """Refuse a torch device that this machine, or this build of torch, does not have.
+
+    Raises
+    ------
+    SpecError
+        The device cannot hold a number.
+    MissingDependencyError
+        torch is not installed.
+    """
+    torch = require("torch", extra="train")
+    try:
+        torch.zeros(1).to(device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SpecError(f"torch {torch.__version__} has no device {device!r} here ({reason}); take 'cpu'") from error
 
 
 def finished_trainings(spec: TrainedTableSpec, *, work: Path) -> list[Training]:
