@@ -236,7 +236,7 @@ def test_every_registered_map_is_found_by_its_name_and_listed_for_its_space() ->
 
 
 def test_the_default_of_nb201_is_its_graph_and_of_others_one_hot() -> None:
-    assert default_feature_map(space("nb201")).name == "nb201-graph-v1"
+    assert default_feature_map(space("nb201")).name == "nb201-graph-v2"
     assert default_feature_map(space("nbmacro")).name == "nbmacro-onehot-v1"
 
 

@@ -79,7 +79,7 @@ def feature_map(name: str) -> FeatureMap:
 
 def default_feature_map(search_space: SearchSpace) -> FeatureMap:
     """The feature map a new predictor of a space gets when none is named: one-hot where the space has no better."""
-    return feature_map("nb201-graph-v1") if search_space.name == "nb201" else _of_any_space(search_space)
+    return feature_map("nb201-graph-v2") if search_space.name == "nb201" else _of_any_space(search_space)
 
 
 def feature_map_names(search_space: SearchSpace) -> list[str]:
