@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import numpy as np
@@ -351,3 +352,25 @@ def test_a_trainer_repeats_itself_whatever_it_trained_before(toy):
     fresh = train(CELL, toy, recipe=RECIPE, seed=3)
     np.testing.assert_array_equal(again.train_loss, fresh.train_loss)
     assert again.test == fresh.test
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_seconds_of_training_do_not_count_other_work(toy, many, monkeypatch):
+    """Every epoch waits, as it would for other processes; only the processor's own time counts."""
+    from nasbench_mo.training import fused, trainer
+
+    def waiting(original):
+        def run(*args, **kwargs):
+            time.sleep(0.5)
+            return original(*args, **kwargs)
+
+        return run
+
+    monkeypatch.setattr(trainer, "_one_epoch", waiting(trainer._one_epoch))
+    monkeypatch.setattr(FusedTrainer, "_one_epoch", waiting(FusedTrainer._one_epoch))
+    began = time.perf_counter()
+    if many:
+        seconds = sum(r.train_seconds for r in fused.FusedTrainer(toy, recipe=RECIPE).train([CELL], seed=0))
+    else:
+        seconds = train(CELL, toy, recipe=RECIPE, seed=0).train_seconds
+    assert seconds < time.perf_counter() - began - 3 * 0.5 + 1e-3

@@ -122,7 +122,7 @@ def _of_seed(
         dataset=dataset,
         epochs=epochs,
         seed=seed,
-        note="0 for degenerate cells, which are known without training",
+        note="processor time; 0 for degenerate cells, which are known without training",
     )
     columns.append(Column(objective=seconds, values=spread(lambda r: r.train_seconds, degenerate=0.0)))
     return columns

@@ -217,7 +217,8 @@ floor.""",
 - The trainings are short: a network that learns faster is not always the one that ends up better. Compare the figures
   with NAS-Bench-201's own accuracies above before drawing conclusions about long trainings.
 - Few images: compare tau-b of validation against test above with tau-b between seeds.
-- Seconds of training were measured while other work may have run on the machine; latency was not."""
+- Seconds of training are processor time of one core that shared its caches with another training; on a GPU, where many
+  networks are trained at once, a network's share of the wall time."""
     )
     if plotted:
         parts.append(f"## Error against latency\n\n![Error against latency]({PLOT})")
