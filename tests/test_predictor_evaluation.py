@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -41,7 +42,7 @@ def fields() -> dict[str, Any]:
         },
         "sizes": [20, 60],
         "n_splits": 2,
-        "published": [{"method": "PINAT", "source": "a paper", "kendall_tau": {20: 0.5}}],
+        "published": [{"method": "PINAT", "target": "CIFAR-10", "source": "a paper", "kendall_tau": {20: 0.5}}],
     }
 
 
@@ -109,6 +110,8 @@ def test_the_report_shows_ours_beside_theirs(write: Callable[..., Path], tmp_pat
     assert "`a command`" in text
     assert "| PINAT [1] | 0.500 |  |" in text
     assert "[1] a paper" in text
+    elsewhere = dataclasses.replace(spec, published=(dataclasses.replace(spec.published[0], target="CIFAR-100"),))
+    assert "| PINAT" not in evaluation_markdown(elsewhere, summaries, command="a command", machine="a machine")
     first = next(s for s in summaries if s.model == "forest" and s.size == 20)
     assert f"| forest | {first.mean['kendall_tau_b']:.3f} ± {first.deviation['kendall_tau_b']:.3f} |" in text
     plot_evaluation(spec, summaries, tmp_path / "plot.png")
@@ -156,7 +159,11 @@ def test_the_command_prints_writes_and_refuses(
         ({"models": {"a": {"features": "x"}}}, SpecError, "'estimator' is missing"),
         ({"models": {"a": {"estimator": "xbg"}}}, UnknownNameError, "Did you mean 'xgb'"),
         ({"models": {"a": {"estimator": "xgb", "parameters": 3}}}, SpecError, "parameters must be a mapping"),
-        ({"published": [{"method": "x", "source": "y", "kendall_tau": 3}]}, SpecError, "kendall_tau must map"),
+        (
+            {"published": [{"method": "x", "target": "t", "source": "y", "kendall_tau": 3}]},
+            SpecError,
+            "kendall_tau must map",
+        ),
     ],
 )
 def test_a_wrong_protocol_is_refused(

@@ -38,12 +38,15 @@ class PublishedRow:
     ----------
     method, source
         Its name, and where its figures were read.
+    target
+        Label of our target beside which it stands.
     kendall_tau
         Training size to Kendall's tau.
     """
 
     method: str
     source: str
+    target: str
     kendall_tau: Mapping[str, float]
 
 
@@ -276,5 +279,6 @@ def _published(value: object, *, place: str) -> PublishedRow:
     return PublishedRow(
         method=text_of(fields["method"], place=f"{place}: published: method"),
         source=text_of(fields["source"], place=f"{place}: published: source"),
+        target=text_of(fields["target"], place=f"{place}: published: target"),
         kendall_tau={str(k): float(v) for k, v in fields["kendall_tau"].items()},
     )

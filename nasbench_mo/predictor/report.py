@@ -20,6 +20,7 @@ def evaluation_markdown(spec: EvaluationSpec, summaries: Sequence[Summary], *, c
         rows += [
             [f"{row.method} [{i}]", *(_published(row.kendall_tau, size) for size in sizes)]
             for i, row in enumerate(spec.published, start=1)
+            if row.target == target
         ]
         parts.append(f"### {target}: Kendall tau-b (mean ± deviation of {here[0].n_splits} splits)")
         parts.append(_table(["learnt from", *(f"{size:,}" for size in sizes)], rows))
@@ -71,7 +72,7 @@ def plot_evaluation(spec: EvaluationSpec, summaries: Sequence[Summary], path: Pa
                 capsize=2,
                 label=label,
             )
-        for row in spec.published:
+        for row in (r for r in spec.published if r.target == target):
             sizes = [float(size) for size in row.kendall_tau]
             axes.plot(sizes, list(row.kendall_tau.values()), linestyle=":", marker="x", label=row.method)
         axes.set_xscale("log")
