@@ -28,7 +28,12 @@ REFERENCE_FILE = "reference.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceFile:
-    """What ``reference.json`` holds: everything needed to rebuild and to distrust the model."""
+    """What ``reference.json`` holds: everything needed to rebuild and to distrust the model.
+
+    ``relative_sd`` is what calibration found, of whichever kind the model is (:attr:`.models.StoredModel.spread`): the
+    relative deviation of boosted trees, the factor on a Gaussian process's own deviations. ``sha256`` is that of the
+    model's file.
+    """
 
     id: str
     space: str

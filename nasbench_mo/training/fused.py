@@ -65,7 +65,7 @@ class FusedTrainer:
             There is no cell, or one has no input-output path: there is nothing to train.
         """
         torch = require("torch", extra="train")
-        network = self._network(cells, seed=seed)
+        network, sizes = self._network(cells, seed=seed)
         n_images = len(self.images.train)
         optimiser, schedule = sgd_one_cycle(network.parameters(), recipe=self.recipe, n_images=n_images)
         curves: dict[str, list[NDArray[np.float64]]] = {"train_loss": [], "valid_loss": [], "valid_error": []}
@@ -92,10 +92,11 @@ class FusedTrainer:
                 energy=Energy(joules=None, why_not="many networks were trained at once"),
                 n_parameters=n_parameters,
             )
-            for i, n_parameters in enumerate(self._sizes)
+            for i, n_parameters in enumerate(sizes)
         ]
 
-    def _network(self, cells: Sequence[str], *, seed: int) -> Any:
+    def _network(self, cells: Sequence[str], *, seed: int) -> tuple[Any, list[int]]:
+        """The networks side by side, and the number of parameters of each."""
         from nasbench_mo.training import _torch_fused
 
         nb201 = space("nb201")
@@ -105,9 +106,9 @@ class FusedTrainer:
             raise SpecError("expected cells with an input-output path, at least one")
         skeleton = self.recipe.skeleton(self.images)
         singles = [seeded_network(cell, skeleton=skeleton, seed=seed) for cell in cells]
-        self._sizes = [sum(p.numel() for p in single.parameters()) for single in singles]
+        sizes = [sum(p.numel() for p in single.parameters()) for single in singles]
         fused = _torch_fused.FusedNetworks(singles, [tuple(x) for x in X.tolist()], skeleton)
-        return fused.to(self.device)
+        return fused.to(self.device), sizes
 
     def _one_epoch(self, network: Any, permutation: Any, optimiser: Any, schedule: Any) -> NDArray[np.float64]:
         """One pass over the training images; the mean losses of its steps, (k,)."""
