@@ -575,6 +575,9 @@ def test_a_dead_operation_holds_memory_when_all_is_counted() -> None:
     cell = nb201.encode("|none~0|+|none~0|nor_conv_3x3~1|+|nor_conv_3x3~0|none~1|none~2|")
     assert (net.activation_peak(cell) / tensor).tolist() == [2]
     assert (net.activation_peak(cell, convention="all") / tensor).tolist() == [3]
+    # node 1 is the output and waits while a dead operation reads the input
+    cell = nb201.encode("|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|skip_connect~1|none~2|")
+    assert (net.activation_peak(cell, convention="all") / tensor).tolist() == [3]
     assert (net.activation_peak(CELLS) <= net.activation_peak(CELLS, convention="all")).all()
 
 

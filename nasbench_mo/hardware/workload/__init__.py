@@ -52,7 +52,7 @@ def workload(space: str | SearchSpace, *, dataset: str | None = None, skeleton: 
     ('nb201-n5c16-cifar10', 21)
     >>> cell = "|skip_connect~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|"
     >>> net.macs(net.space.encode(cell)).tolist()
-    [43391616]
+    [43172480]
     """
     search_space = space_named(space) if isinstance(space, str) else space
     if search_space.name not in WORKLOADS:
