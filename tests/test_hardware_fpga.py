@@ -254,6 +254,49 @@ def slow_latency(network: Sequence[LayerShape], c: FpgaConfig) -> float:
     return max(ends)
 
 
+def slow_memory(width: int, depth: int) -> int:
+    if width * depth < 1024:
+        return 0
+    shapes = {1: 16_384, 2: 8_192, 4: 4_096, 9: 2_048, 18: 1_024, 36: 512}
+    return min(trips(width, w) * trips(depth, d) for w, d in shapes.items())
+
+
+def slow_resources(shapes: Sequence[LayerShape], c: FpgaConfig) -> list[int]:
+    """DSP, BRAM18, LUT, FF."""
+    depthwise = [s for s in shapes if s.operator == "conv" and s.groups == s.in_channels]
+    dense = [s for s in shapes if s.operator in ("conv", "linear") and s not in depthwise]
+    light = [s for s in shapes if s not in dense + depthwise]
+    tm, tn, tk, td = c.unroll_out, c.unroll_in, c.unroll_kernel, c.unroll_depthwise
+    map_bits, per_group = c.buffer_kib * 8192, {s: trips(s.in_channels // s.groups, tn) for s in dense}
+    if c.style == "single_engine":
+        lanes, banks, pairs = tm * tn * tk, max(tm, tn) * tk, [(tm * tn, tk)]
+        words = [per_group[s] * trips(s.kernel**2, tk) for s in dense] + [trips(s.kernel**2, tk) for s in depthwise]
+        memories = 2 * slow_memory(c.bits * lanes, max(words, default=0))
+        adders = 0
+    else:
+        lanes, banks, pairs = tm * tn * tk + tm * td, tn, [(tm * tn, tk), (tm, td)]
+        words = [
+            s.groups * per_group[s] * trips(s.out_channels // s.groups, tm) * trips(s.kernel**2, tk) for s in dense
+        ]
+        wide = [trips(s.out_channels, tm) * trips(s.kernel**2, td) for s in depthwise]
+        memories = 2 * slow_memory(c.bits * tm * tn * tk, max(words, default=0))
+        memories += 2 * slow_memory(c.bits * tm * td, max(wide, default=0))
+        for stage, streams in ((dense, tn), (depthwise, tm), (light, tm)):
+            lines = [
+                slow_memory(c.bits * (s.kernel - 1), s.in_size * trips(s.in_channels, streams))
+                for s in stage
+                if s.operator in ("conv", "avg_pool")
+            ]
+            memories += streams * max(lines, default=0)
+        adders = c.bits * tm * max((s.kernel**2 if s.operator == "avg_pool" else 1 for s in light), default=0)
+    memories += 2 * slow_memory(c.bits * banks, trips(map_bits, c.bits * banks))
+    # 433.125 + 26.875 k and 223.875 + 61.125 k at 16 bit
+    lut = sum(n * (433.125 + 26.875 * k) for n, k in pairs) * c.bits / 16 + adders
+    ff = sum(n * (223.875 + 61.125 * k) for n, k in pairs) * c.bits / 16 + adders
+    dsp = math.ceil(lanes * DSP_PER_MAC[c.part.dsp_kind][c.bits])
+    return [dsp, memories, math.ceil(lut), math.ceil(ff)]
+
+
 @st.composite
 def shapes_of(draw: st.DrawFn) -> LayerShape:
     size = draw(st.integers(1, 33))
@@ -307,6 +350,9 @@ def test_vectorised_equals_the_scalar_oracle(shapes: list[LayerShape], configs: 
     assert found.shape == (3, len(configs))
     assert found == pytest.approx(slow, abs=1e-8)
     traffic = np.array([[sum(slow_bytes(s, c) for s in network) for c in configs] for network in networks])
+    need = resources(shapes, configs)
+    found_need = np.stack([need.dsp, need.bram18, need.lut, need.ff], axis=1)
+    assert found_need.tolist() == [slow_resources(shapes, c) for c in configs]
     energy = slow * power_w(shapes, configs) + traffic * DRAM_PJ_PER_BYTE * 1e-9
     assert energy_mj(counts, shapes, configs) == pytest.approx(energy, abs=1e-6)
 

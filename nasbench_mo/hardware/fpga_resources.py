@@ -149,7 +149,7 @@ def _resources(layers: Layers, designs: Designs) -> FpgaResources:
     # The depthwise stage is Tm pairs of streams. Sums of pooling and addition run on the array of a single engine; a
     # pipelined design has one adder per element of the largest window for them, of one LUT and one FF a bit (the carry
     # chain of Xilinx' slices has one LUT a bit).
-    window = np.max(np.where(layers.light & (layers.operator != "global_pool"), layers.window, layers.light * 1))
+    window = np.max(np.where(layers.operator == "avg_pool", layers.window, layers.light))
     adders = tm * window * designs.bits
 
     def logic(per_pair: float, per_element: float) -> Ints:
