@@ -502,7 +502,7 @@ def test_an_unknown_part_is_answered_with_its_neighbours() -> None:
     assert fpga_part("ZCU102") is ZCU102
 
 
-def test_parts_have_the_numbers_of_their_data_sheets() -> None:
+def test_parts_have_the_numbers_of_their_source() -> None:
     assert (ZC706.dsp, ZC706.bram18, ZC706.lut, ZC706.ff) == (900, 1_090, 218_600, 437_200)
     assert (ZCU102.dsp, ZCU102.bram18, ZCU102.lut, ZCU102.ff) == (2_520, 1_824, 274_080, 548_160)
     assert set(DSP_PER_MAC) == {"E1", "E2"}

@@ -91,8 +91,8 @@ class FpgaPart:
 
 #: Boards by name. Counts: the device tables of stanford-ppl/spatial (MIT), src/spatial/targets/xilinx/Zynq.scala and
 #: ZCU.scala, which list DSPs, registers and RAMB36 directly, and slices of 4 LUT (7 series) or CLBs of 8 LUT
-#: (UltraScale+). They are Xilinx' own (DS190, DS891), which were not at hand. static_w and dynamic_power_scale:
-#: assumption, see nasbench_mo.hardware.fpga_resources for the calibration.
+#: (UltraScale+). Xilinx' product tables (DS190, DS891) were not at hand to confirm them. static_w and
+#: dynamic_power_scale: assumption, see nasbench_mo.hardware.fpga_resources for the calibration.
 PARTS: Mapping[str, FpgaPart] = MappingProxyType(
     {
         "zc706": FpgaPart(
