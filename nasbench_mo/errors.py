@@ -57,6 +57,10 @@ class SpecError(NasbenchMoError, ValueError):
     """A YAML specification is incomplete or contradicts itself."""
 
 
+class DesignError(NasbenchMoError, ValueError):
+    """A hardware design does not fit the device it is meant for."""
+
+
 class ManifestError(NasbenchMoError, ValueError):
     """A problem has no manifest, or one that does not belong to its data."""
 
