@@ -26,6 +26,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from nasbench_mo.errors import SpecError
 from nasbench_mo.predictor import feature_map
+from nasbench_mo.predictor.estimators.boosted_linear import BoostedLinearRegressor
 from nasbench_mo.predictor.estimators.conformal import ConformalRegressor
 from nasbench_mo.predictor.estimators.ensemble import RankAverageEnsemble
 from nasbench_mo.predictor.estimators.forest import ForestRegressor
@@ -55,6 +56,8 @@ def made() -> list[Any]:
         LinearRegressor(robust=True),
         LinearRegressor(non_negative=True),
         LinearPlusResidual(residual=ForestRegressor(n_trees=10)),
+        BoostedLinearRegressor(trees=FAST_TREES),
+        BoostedLinearRegressor(trees={"n_rounds": 0}, target="identity", robust=True),
         RankAverageEnsemble([LinearRegressor(), ForestRegressor(n_trees=10)]),
         ConformalRegressor(LinearRegressor(), n_folds=3),
         ConformalRegressor(LinearRegressor(), n_folds=3, method="cv+"),
@@ -69,7 +72,7 @@ def rows(n: int, *, seed: int = 0, noise: float = 0.05) -> tuple[NDArray[np.floa
     return X, np.exp(2 * X[:, 0] - X[:, 1] + (X[:, 2] > 0.5) + noise * rng.standard_normal(n))
 
 
-@parametrize_with_checks([*made()[:2], *made()[3:9]])
+@parametrize_with_checks([*made()[:2], *made()[3:11]])
 def test_scikit_learns_contract(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nasbench_mo.errors import ArchitectureError, ArtifactError, UnknownNameError
 from nasbench_mo.predictor import FeatureMap, default_feature_map, feature_map, one_hot
 from nasbench_mo.predictor.features import FEATURE_MAPS, counts, feature_map_names, ordinal
+from nasbench_mo.predictor.features.generic import groups, quadratic
 from nasbench_mo.space import CategoricalSpace, space
 from nasbench_mo.space.nb201 import EDGES, NB201, OPERATIONS
 
@@ -226,13 +227,41 @@ def test_generic_counts_take_the_costs_that_a_space_offers() -> None:
     np.testing.assert_array_equal(found.compute(X)[:, :5], SPACE.operation_counts(X, convention="all"))
 
 
+def test_groups_mark_one_combination_of_each_group() -> None:
+    blocks = CategoricalSpace(
+        "blocks", {"b0_k": ["3", "5"], "b0_e": ["1", "4", "6"], "b1_k": ["3", "5"], "width": ["8", "16"]}
+    )
+    made = groups(blocks)
+    assert len(made.columns) == 2 * 3 + 2 + 2
+    X = blocks.enumerate()
+    marked = made.compute(X)
+    for row, text in zip(marked, X.tolist(), strict=True):
+        k0, e0, k1, width = (v.values[code] for v, code in zip(blocks.variables, text, strict=True))
+        wanted = {f"b0:k{k0},e{e0}", f"b1:k{k1}", f"width:width{width}"}
+        assert {c for c, v in zip(made.columns, row, strict=True) if v} == wanted
+    large = CategoricalSpace("large", {f"b_{i}": [str(v) for v in range(8)] for i in range(4)})
+    with pytest.raises(ArtifactError, match="'b' have 4096 combinations, more than 1024"):
+        groups(large)
+
+
+def test_quadratic_features_are_products_of_scaled_values() -> None:
+    sizes = CategoricalSpace("sizes", {"k": ["3", "5", "9"], "op": ["conv", "pool"]})
+    made = quadratic(sizes)
+    assert made.columns == ("k*k", "k*op", "op*op")
+    np.testing.assert_allclose(
+        made.compute([[1, 1], [2, 0]]),
+        [[(-1 / 3) ** 2, -1 / 3, 1.0], [1.0, -1.0, 1.0]],
+        rtol=1e-6,
+    )
+
+
 def test_every_registered_map_is_found_by_its_name_and_listed_for_its_space() -> None:
     for name in FEATURE_MAPS:
         assert feature_map(name).name == name
         assert name in feature_map_names(SPACE)
     listed = feature_map_names(space("fbnet"))
-    assert listed == ["fbnet-onehot-v1", "fbnet-ordinal-v1", "fbnet-counts-v1"]
-    assert len(set(feature_map_names(SPACE))) == len(feature_map_names(SPACE)) == 6
+    assert listed == [f"fbnet-{kind}-v1" for kind in ("onehot", "ordinal", "counts", "groups", "quadratic")]
+    assert len(set(feature_map_names(SPACE))) == len(feature_map_names(SPACE)) == 8
 
 
 def test_the_default_of_nb201_is_its_graph_and_of_others_one_hot() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from nasbench_mo import artifacts
 from nasbench_mo.cli import main
+from nasbench_mo.predictor.report import figures_markdown
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,9 +74,37 @@ def test_predictor_figures_are_those_of_the_cards():
     rows = re.findall(
         r"^\| `(nb201-\S+-(?:xgb|gp)-v1)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", README, flags=re.MULTILINE
     )
-    assert {name for name, *_ in rows} == set(artifacts.available("predictors"))
+    assert {name for name, *_ in rows} == {
+        name for name in artifacts.available("predictors") if "-valerr" in name and "nb201" in name
+    }
     for name, tau, rmse, coverage in rows:
         held_out = artifacts.read_card(artifacts.resolve("predictors", name))["held_out"]
         assert float(tau) == pytest.approx(held_out["kendall_tau_b"], abs=6e-4)
         assert float(rmse) == pytest.approx(held_out["rmse_percent"], abs=6e-3)
         assert float(coverage) == pytest.approx(held_out["coverage_of_90_percent_intervals"], abs=6e-4)
+
+
+def test_families_of_predictors_are_those_present():
+    table = README.partition("| predicts | predictors |")[2].partition("\n\n")[0]
+    n_installed = int(re.search(r"^(\d+) predictors are installed", README, flags=re.MULTILINE)[1])
+    installed = set(artifacts.available("predictors"))
+    assert len(installed) == n_installed
+    for pattern, figures in re.findall(r"\| `([^`]+)` \| ([\d. to]+) \|$", table, flags=re.MULTILINE):
+        expression = re.sub(r"\{device\}", r"[a-z0-9_]+", pattern)
+        expression = re.sub(r"\{([^}]*)\}", lambda m: "(?:" + m[1].replace(",", "|") + ")", expression)
+        members = {name for name in installed if re.fullmatch(expression, name)}
+        assert members, pattern
+        taus = [
+            artifacts.read_card(artifacts.resolve("predictors", name))["held_out"]["kendall_tau_b"] for name in members
+        ]
+        shown = [float(v) for v in figures.split(" to ")]
+        assert shown == pytest.approx([min(taus), max(taus)][: len(shown)], abs=6e-4), pattern
+        installed -= members
+    assert not installed
+
+
+def test_the_table_of_all_predictors_is_current():
+    text = (ROOT / "predictors" / "README.md").read_text(encoding="utf-8")
+    folders = sorted((ROOT / "predictors").glob("*/card.md"))
+    table = figures_markdown([path.parent for path in folders], command="nasbench-mo predictor figures")
+    assert table.strip() in text

@@ -204,6 +204,17 @@ def predictor_train(
     print(f"wrote {root_folder / made.id}; the held-out figures are on its card.md")
 
 
+@predictor_app.command("figures")
+def predictor_figures(
+    out: Annotated[Path | None, typer.Option(help="Markdown file to write; printed otherwise.")] = None,
+    json: Json = False,
+) -> None:
+    """Held-out figures of every installed predictor, as a Markdown table."""
+    from nasbench_mo.cli import predictors
+
+    predictors.figures(out=out, as_json=json)
+
+
 @predictor_app.command("evaluate")
 def predictor_evaluate(
     spec: Annotated[Path, typer.Argument(help="YAML file of the protocol, see predictors/protocols.")],

@@ -36,6 +36,20 @@ def evaluate(path: Path, *, out: Path | None, plot: Path | None, as_json: bool) 
         _write(evaluation_markdown(spec, summaries, command=command, machine=processor_name()), out=out)
 
 
+def figures(*, out: Path | None, as_json: bool) -> None:
+    """Held-out figures of the installed predictors as Markdown, or as JSON with what each predicts."""
+    from nasbench_mo import artifacts
+
+    folders = [artifacts.resolve("predictors", name) for name in artifacts.available("predictors")]
+    if as_json:
+        cards = [artifacts.read_card(folder) for folder in folders]
+        print_json([{key: card[key] for key in ("id", "objective", "rows", "held_out")} for card in cards])
+        return
+    from nasbench_mo.predictor.report import figures_markdown
+
+    _write(figures_markdown(folders, command="nasbench-mo predictor figures"), out=out)
+
+
 def _evaluate_transfer(path: Path, *, command: str, out: Path | None, as_json: bool) -> None:
     from nasbench_mo.predictor.report import transfer_markdown
     from nasbench_mo.predictor.transfer_benchmark import TransferSpec, evaluate_transfer_spec

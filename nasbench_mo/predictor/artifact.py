@@ -19,6 +19,7 @@ from nasbench_mo import artifacts
 from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.objective import Objective
 from nasbench_mo.predictor.features import FeatureMap, feature_map
+from nasbench_mo.predictor.inputs import InputValues, MeasuredInput, input_features, parsed_inputs
 from nasbench_mo.predictor.models import MODELS, StoredModel
 from nasbench_mo.space import SearchSpace, space
 
@@ -32,7 +33,8 @@ class ReferenceFile:
 
     ``relative_sd`` is what calibration found, of whichever kind the model is (:attr:`.models.StoredModel.spread`): the
     relative deviation of boosted trees, the factor on a Gaussian process's own deviations. ``sha256`` is that of the
-    model's file.
+    model's file. ``inputs`` are the measured inputs, and ``input_values`` theirs for the reference architectures, one
+    row an architecture.
     """
 
     id: str
@@ -47,11 +49,16 @@ class ReferenceFile:
     archs: tuple[str, ...]
     values: tuple[float, ...]
     relative_tolerance: float
+    inputs: tuple[MeasuredInput, ...] = ()
+    input_values: tuple[tuple[float, ...], ...] = ()
 
     def to_json(self) -> str:
         """Return the file's text."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         fields["objective"] = self.objective.to_dict()
+        fields["inputs"] = [one.to_dict() for one in self.inputs]
+        if not self.inputs:  # as files were written before there were inputs
+            del fields["inputs"], fields["input_values"]
         return json.dumps({"format": FORMAT_VERSION, **fields}, indent=1)
 
     @classmethod
@@ -69,6 +76,8 @@ class ReferenceFile:
                 raise ArtifactError(f"{path}: expected predictor format {FORMAT_VERSION}")
             fields["objective"] = Objective.from_dict(fields["objective"])
             fields["archs"], fields["values"] = tuple(fields["archs"]), tuple(fields["values"])
+            fields["inputs"] = parsed_inputs(fields.get("inputs", ()), place=str(path))
+            fields["input_values"] = tuple(tuple(row) for row in fields.get("input_values", ()))
             return cls(**fields)
         except (AttributeError, KeyError, TypeError, json.JSONDecodeError, SpecError) as error:
             raise ArtifactError(f"{path} is not a predictor's reference file: {error}") from error
@@ -115,16 +124,21 @@ class Predictor:
         """SHA-256 of the model file."""
         return self.reference.sha256
 
+    @property
+    def inputs(self) -> tuple[Objective, ...]:
+        """What has to be measured for a query: :meth:`predict` wants these columns. Mostly nothing."""
+        return tuple(one.objective for one in self.reference.inputs)
+
     @overload
     def predict(
-        self, archs: Sequence[str] | ArrayLike, *, return_std: Literal[False] = False
+        self, archs: Sequence[str] | ArrayLike, *, return_std: Literal[False] = False, inputs: InputValues | None = None
     ) -> NDArray[np.float64]: ...
     @overload
     def predict(
-        self, archs: Sequence[str] | ArrayLike, *, return_std: Literal[True]
+        self, archs: Sequence[str] | ArrayLike, *, return_std: Literal[True], inputs: InputValues | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
     def predict(
-        self, archs: Sequence[str] | ArrayLike, *, return_std: bool = False
+        self, archs: Sequence[str] | ArrayLike, *, return_std: bool = False, inputs: InputValues | None = None
     ) -> NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Predict the objective.
 
@@ -134,14 +148,28 @@ class Predictor:
             n published strings or (n, d) encodings.
         return_std
             Also return the standard deviation, as calibrated on topologies kept out of training.
+        inputs
+            For a predictor with :attr:`inputs`: (n,) measured values by column name, or a table that has them.
 
         Returns
         -------
         (n,) values in the objective's unit, and on request (n,) standard deviations. An architecture without a
         path from input to output gets the chance-level value of the card, with deviation 0.
+
+        Raises
+        ------
+        ArchitectureError
+            An architecture is not in the space.
+        SpecError
+            The inputs are not those that the predictor needs.
         """
         X = self.space.as_encodings(archs)
-        value, deviation = self._model.predict(self._features.compute(X), return_std=True)
+        features = self._features.compute(X)
+        if self.reference.inputs or inputs is not None:
+            strings = self.space.decode(X)
+            extra = input_features(self.reference.inputs, inputs, archs=strings, predictor=self.id)
+            features = np.concatenate([features, extra], axis=1)
+        value, deviation = self._model.predict(features, return_std=True)
         if self.reference.degenerate_value is not None:
             dead = self.space.degenerate(X)
             value = np.where(dead, self.reference.degenerate_value, value)
@@ -184,7 +212,11 @@ class Predictor:
                 f"predictor {self.id!r}: expected one reference value for each reference architecture, got "
                 f"{len(expected)} for {len(self.reference.archs)}"
             )
-        found = self.predict(list(self.reference.archs))
+        if len(self.reference.input_values) not in (0, len(expected)):
+            raise ArtifactError(f"predictor {self.id!r}: expected inputs of each reference architecture")
+        columns = zip(*self.reference.input_values, strict=True)
+        inputs = {one.objective.column: v for one, v in zip(self.reference.inputs, columns, strict=False)}
+        found = self.predict(list(self.reference.archs), inputs=inputs or None)
         off = np.abs(found - expected) / np.abs(found)  # predictions are positive; NaN must not pass
         if not off.max() <= self.reference.relative_tolerance:
             i = int(off.argmax())

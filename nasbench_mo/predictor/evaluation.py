@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
 from nasbench_mo.errors import SpecError
-from nasbench_mo.objective import to_minimised
 from nasbench_mo.predictor.features import feature_map
 from nasbench_mo.predictor.recipes import ModelRecipe
+from nasbench_mo.predictor.training import learnt
 from nasbench_mo.predictor.xgb import Z90
 from nasbench_mo.space import SearchSpace, space
 from nasbench_mo.specification import is_integer, mapping_of, read_specification, text_of
@@ -183,7 +183,8 @@ def evaluate(spec: EvaluationSpec, *, progress: Progress | None = None) -> list[
     jobs = [(t, s, k) for t in spec.targets for s in spec.sizes for k in range(spec.n_splits)]
     found = []
     for i, (target, size, split) in enumerate(jobs):
-        y = to_minimised(table[spec.targets[target]], table.objectives[spec.targets[target]])
+        column = spec.targets[target]
+        _, y = learnt(table.objectives[table.check_column(column)], table[column], name=column)
         usable = np.isfinite(y) & ~search_space.degenerate(X)
         rows, judged = split_rows(search_space, X, usable=usable, size=size, seed=split)
         for j, (label, recipe) in enumerate(spec.models.items()):

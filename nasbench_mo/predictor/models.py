@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.errors import ArtifactError, SpecError, did_you_mean, require
+from nasbench_mo.predictor.estimators.stored_linear import StoredLinear
 from nasbench_mo.predictor.recipes import resolved
 from nasbench_mo.predictor.xgb import MODEL_FILE as XGB_FILE
 from nasbench_mo.predictor.xgb import Z90, XGBoostPredictor
@@ -188,11 +189,9 @@ class StoredGaussianProcess(StoredModel):
         return cls(regressor.fit(features, y).gp_)
 
     def calibrate(self, features: NDArray[np.float32], y: Floats) -> None:
-        """Widen or narrow all deviations by one factor, by split conformal prediction of normalised residuals."""
+        """Widen or narrow all deviations by one factor; see :func:`conformal_factor`."""
         value, deviation = self._process.predict(features, return_std=True)
-        scores = np.sort(np.abs(y - value) / np.maximum(deviation, 1e-12))
-        rank = min(len(scores), int(np.ceil(0.9 * (len(scores) + 1))))
-        self._spread = float(scores[rank - 1] / Z90)
+        self._spread = conformal_factor(y, value=value, deviation=deviation)
 
     @property
     def spread(self) -> float:
@@ -235,8 +234,97 @@ class StoredGaussianProcess(StoredModel):
         )
 
 
+@final
+class StoredBoostedLinear(StoredModel):
+    """A linear model, with boosted trees on what it leaves over where they help."""
+
+    kind = "linear-xgb"
+    file = "model.npz"
+
+    def __init__(self, model: StoredLinear, *, spread: float = 1.0) -> None:
+        self._model = model
+        self._spread = spread
+
+    def _predict(self, features: NDArray[np.float32]) -> tuple[Floats, Floats]:
+        value, deviation = self._model.predict(features, return_std=True)
+        return value, deviation * self._spread
+
+    @classmethod
+    def fit(
+        cls,
+        features: NDArray[np.float32],
+        y: Floats,
+        *,
+        columns: Sequence[str],
+        parameters: Mapping[str, Any],
+        seed: int,
+    ) -> Self:
+        """Fit a :class:`~nasbench_mo.predictor.estimators.BoostedLinearRegressor` with these parameters."""
+        require("sklearn", extra="fit")
+        from nasbench_mo.predictor.estimators.boosted_linear import BoostedLinearRegressor
+
+        try:
+            regressor = BoostedLinearRegressor(**{"random_state": seed, **resolved(parameters, columns=columns)})
+        except TypeError as error:
+            raise SpecError(f"parameters of estimator 'linear-xgb': {error}") from error
+        return cls(regressor.fit(features, y).stored())
+
+    def calibrate(self, features: NDArray[np.float32], y: Floats) -> None:
+        """Widen or narrow all deviations by one factor; see :func:`conformal_factor`."""
+        value, deviation = self._model.predict(features, return_std=True)
+        factor = conformal_factor(y, value=value, deviation=deviation)
+        self._spread = max(1.0, factor) if self._model.step else factor  # rounding is not to be calibrated away
+
+    @property
+    def spread(self) -> float:
+        """Factor on the model's own deviations."""
+        return self._spread
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.npz``."""
+        self._model.save(folder / self.file)
+
+    @classmethod
+    def load(cls, folder: Path, *, spread: float) -> Self:
+        """Read ``model.npz``."""
+        return cls(StoredLinear.load(folder / cls.file), spread=spread)
+
+    @property
+    def about(self) -> str:
+        """Of the card."""
+        sentence = f"A linear model of {len(self._model.linear_columns)} features"
+        if self._model.target.kind != "identity":
+            sentence += f" (target {self._model.target.kind})"
+        if self._model.step:
+            sentence += ", exact because its source is itself such a sum (which proves nothing of real hardware)"
+        elif self._model.booster is not None:
+            trees = self._model.booster.num_boosted_rounds()
+            sentence += f" plus {self._model.tree_share:.2f} times {trees} boosted trees on its residuals"
+        return sentence
+
+    @property
+    def about_deviation(self) -> str:
+        """Of the card."""
+        return (
+            "The standard deviation is one number in the transformed target, calibrated on average\n"
+            "over the calibration architectures, not one by one."
+        )
+
+
+def conformal_factor(y: Floats, *, value: Floats, deviation: Floats) -> float:
+    """Factor on (n,) deviations that makes 90 % intervals about (n,) predicted values hold 90 % of the (n,) true ones.
+
+    Split conformal prediction of normalised residuals (Lei et al., JASA 2018), with its finite-sample quantile.
+    """
+    scores = np.sort(np.abs(y - value) / np.maximum(deviation, 1e-12))
+    rank = min(len(scores), int(np.ceil(0.9 * (len(scores) + 1))))
+    return float(scores[rank - 1] / Z90)
+
+
 #: Every kind by its name in specifications and reference files.
-MODELS: Mapping[str, type[StoredModel]] = {made.kind: made for made in (StoredXGBoost, StoredGaussianProcess)}
+MODELS: Mapping[str, type[StoredModel]] = {
+    made.kind: made for made in (StoredXGBoost, StoredGaussianProcess, StoredBoostedLinear)
+}
 
 
 def model_kind(name: str) -> type[StoredModel]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from nasbench_mo.errors import SpecError
@@ -21,6 +22,8 @@ ESTIMATORS = Registry(
         "deep-gp": "nasbench_mo.predictor.estimators.deep_gp:DeepGPRegressor",
         "forest": "nasbench_mo.predictor.estimators.forest:ForestRegressor",
         "linear": "nasbench_mo.predictor.estimators.linear:LinearRegressor",
+        "linear-residual": "nasbench_mo.predictor.estimators.linear:LinearPlusResidual",
+        "linear-xgb": "nasbench_mo.predictor.estimators.boosted_linear:BoostedLinearRegressor",
     },
     group="nasbench_mo.estimators",
 )
@@ -42,12 +45,47 @@ KERNEL_NOTES: Mapping[str, str] = {
 }
 
 
+#: The same of the part of the prior that measured inputs have.
+INPUT_NOTE = (
+    " How much the input matters was chosen on CIFAR-10 and ImageNet16-120, on three training sets of each size."
+)
+
+
 def resolved(parameters: Mapping[str, Any], *, columns: Sequence[str]) -> dict[str, Any]:
-    """Parameters of an estimator for features with these columns: the name of a kernel prior becomes the prior."""
-    kernel = parameters.get("kernel")
+    """Parameters of an estimator for features with these columns, with names replaced by what they mean.
+
+    The name of a kernel prior becomes the prior. ``linear_features`` and ``tree_features``, names of feature maps,
+    become ``linear_columns`` and ``tree_columns``, the indices of their columns. A list ``groups`` of beginnings of
+    column names becomes the groups of columns, and the name of an estimator as ``residual`` the estimator.
+
+    Raises
+    ------
+    SpecError
+        A feature map named by a parameter is not part of the features.
+    """
+    found = dict(parameters)
+    kernel = found.get("kernel")
     if isinstance(kernel, str) and kernel in KERNELS:
-        return {**parameters, "kernel": KERNELS.get(kernel)(columns)}
-    return dict(parameters)
+        found["kernel"] = KERNELS.get(kernel)(columns)
+    if isinstance(found.get("groups"), list):
+        column_groups = import_module("nasbench_mo.predictor.estimators.linear").column_groups  # it needs scikit-learn
+        found["groups"] = column_groups(columns, [str(prefix) for prefix in found["groups"]])
+    if isinstance(found.get("residual"), str):
+        found["residual"] = ESTIMATORS.get(found["residual"])()
+    place = {name: j for j, name in enumerate(columns)}
+    for part in ("linear", "tree"):
+        named = found.pop(f"{part}_features", None)
+        if named is None:
+            continue
+        wanted = feature_map(str(named)).columns
+        missing = [column for column in wanted if column not in place]
+        if missing:
+            raise SpecError(
+                f"parameter {part}_features: {named!r} has the column {missing[0]!r}, which the model's features do "
+                "not have; name a part of 'features'"
+            )
+        found[f"{part}_columns"] = tuple(place[column] for column in wanted)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

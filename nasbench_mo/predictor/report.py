@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from nasbench_mo.artifacts import read_card
 from nasbench_mo.errors import require
 from nasbench_mo.predictor.evaluation import EvaluationSpec, Summary
 from nasbench_mo.predictor.transfer_benchmark import TransferRow, TransferSpec
@@ -29,6 +30,38 @@ def evaluation_markdown(spec: EvaluationSpec, summaries: Sequence[Summary], *, c
         parts.append("\n".join(f"[{i}] {row.source}" for i, row in enumerate(spec.published, start=1)))
     parts.append(f"CPU seconds on {machine}, one thread: compare them with each other, not with other machines.")
     return "\n\n".join(parts) + "\n"
+
+
+def figures_markdown(folders: Sequence[Path], *, command: str) -> str:
+    """One line for each artefact: what it predicts, from how many architectures, and how well, as its card says."""
+    lines = []
+    for folder in folders:
+        card = read_card(folder)
+        objective, held_out = card["objective"], card["held_out"]
+        rmse = next(value for name, value in held_out.items() if name.startswith("rmse_"))
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        lines.append(
+            [
+                f"`{card['id']}`",
+                f"{objective['name']}, {objective['unit']}",
+                f"{card['rows']['fit']:,}",
+                f"{held_out['kendall_tau_b']:.3f}",
+                f"{rmse:.3g}" if rmse > 1e-9 else "0",
+                f"{100 * held_out['coverage_of_90_percent_intervals']:.0f} %",
+                f"{size / 1024:.0f}",
+            ]
+        )
+    head = ["predictor", "predicts", "learnt from", "tau-b", "RMSE", "90 % intervals cover", "KiB"]
+    return "\n\n".join(["## The artefacts", f"`{command}`", _ABOUT_ARTEFACTS, _table(head, lines)]) + "\n"
+
+
+_ABOUT_ARTEFACTS = (
+    "Figures are those of held-out topologies, one architecture of each; no isomorphic twin of them was trained on. "
+    "RMSE is in the unit named. The latencies of `eyeriss`, `fpga` and, for FBNet, `pixel3` and `raspi4` are exact "
+    "sums over operations in their source, so 1.000 proves nothing there. Phones (`pixel2`, `samsung_s7`, "
+    "`essential_ph_1`) report whole milliseconds; some GPU columns of OFA are noisy. The settings of `linear` and "
+    "`linxgb` were chosen among three to six on some of these columns."
+)
 
 
 def transfer_markdown(spec: TransferSpec, rows: Sequence[TransferRow], *, command: str) -> str:

@@ -19,14 +19,16 @@ from nasbench_mo.errors import SpecError
 from nasbench_mo.objective import Objective, minimised, to_minimised
 from nasbench_mo.predictor.artifact import REFERENCE_FILE, Predictor, ReferenceFile
 from nasbench_mo.predictor.features import default_feature_map, feature_map
+from nasbench_mo.predictor.inputs import MeasuredInput
 from nasbench_mo.predictor.models import StoredModel, model_kind
-from nasbench_mo.predictor.recipes import KERNEL_NOTES
+from nasbench_mo.predictor.recipes import INPUT_NOTE, KERNEL_NOTES
 from nasbench_mo.predictor.xgb import Z90
 from nasbench_mo.space import SearchSpace, space
 from nasbench_mo.specification import is_integer, read_specification
 from nasbench_mo.table import Table
 
 _N_REFERENCE = 24
+_THROUGHPUT = "images_per_s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,10 @@ class TrainingSpec:
         Overrides of the estimator's defaults.
     n_fit
         Learn from so many random topologies, one architecture of each, instead of all that are left.
+    inputs
+        Columns of the same table that a query has to bring along, measured: a short training, a proxy.
+    query_cost
+        What bringing them costs, for the card; required with ``inputs``.
     """
 
     id: str
@@ -70,13 +76,19 @@ class TrainingSpec:
     degenerate_value: float | None = None
     parameters: Mapping[str, Any] | None = None
     n_fit: int | None = None
+    inputs: tuple[str, ...] = ()
+    query_cost: str | None = None
 
     @classmethod
     def read(cls, path: Path) -> TrainingSpec:
         """Read and check a YAML specification."""
         required = ("id", "space", "table", "column", "name")
         fields = read_specification(path, allowed=[f.name for f in dataclasses.fields(cls)], required=required)
-        made = cls(**fields)
+        if not isinstance(fields.get("inputs", []), list):
+            raise SpecError(f"{path.name}: inputs must list columns of the table, got {fields['inputs']!r}")
+        made = cls(**{**fields, "inputs": tuple(fields.get("inputs", ()))})
+        if bool(made.inputs) != bool(made.query_cost):
+            raise SpecError(f"{path.name}: give inputs and query_cost together: what has to be measured, and its cost")
         try:
             model_kind(made.estimator)
         except SpecError as error:
@@ -114,13 +126,14 @@ def train(spec: TrainingSpec, *, root: Path, command: str, spec_file: Path | Non
         raise SpecError(f"{target} exists and published artefacts are frozen; give the new one the next version")
     search_space = space(spec.space)
     table = Table.open(artifacts.resolve("tables", spec.table))
-    objective = predicted_objective(table.objectives[table.check_column(spec.column)], name=spec.name)
-    y = to_minimised(table[spec.column], table.objectives[spec.column])
+    published = table.objectives[table.check_column(spec.column)]
+    objective, y = learnt(published, table[spec.column], name=spec.name)
     X = search_space.check(table.encodings())
     usable = np.isfinite(y) & ~search_space.degenerate(X)
+    for column in spec.inputs:
+        usable &= np.isfinite(table[table.check_column(column)])
     fold = split_by_topology(search_space, X, spec=spec)
     features = feature_map(spec.features) if spec.features else default_feature_map(search_space)
-    matrix = features.compute(X)
     parts = {
         "fit": np.flatnonzero(usable & (fold == 0)),
         "calibration": one_per_topology(search_space, X, rows=np.flatnonzero(usable & (fold == 1)), seed=spec.seed),
@@ -133,7 +146,16 @@ def train(spec: TrainingSpec, *, root: Path, command: str, spec_file: Path | Non
             raise SpecError(f"{spec.id}: no architecture with a value is left for {part!r} among {len(X)} rows")
     kind = model_kind(spec.estimator)
     fit = parts["fit"]
-    model = kind.fit(matrix[fit], y[fit], columns=features.columns, parameters=spec.parameters or {}, seed=spec.seed)
+    inputs = [
+        MeasuredInput.fitted(table[column][fit], objective=table.objectives[column], place=spec.id)
+        for column in map(table.check_column, spec.inputs)
+    ]
+    extra = np.zeros((len(X), len(inputs)), dtype=np.float32)
+    for j, one in enumerate(inputs):
+        extra[usable, j] = one.column(table[one.objective.column][usable], n=int(usable.sum()))
+    matrix = np.column_stack([features.compute(X), extra])
+    columns = (*features.columns, *(one.feature for one in inputs))
+    model = kind.fit(matrix[fit], y[fit], columns=columns, parameters=spec.parameters or {}, seed=spec.seed)
     model.calibrate(matrix[parts["calibration"]], y[parts["calibration"]])
     figures = judge(model, matrix[parts["held_out"]], y[parts["held_out"]])
     spec_text = spec_file.read_text(encoding="utf-8") if spec_file is not None else None
@@ -155,6 +177,8 @@ def train(spec: TrainingSpec, *, root: Path, command: str, spec_file: Path | Non
             archs=tuple(search_space.decode(X[kept])),
             values=tuple(float(v) for v in model.predict(matrix[kept])),
             relative_tolerance=1e-5,
+            inputs=tuple(inputs),
+            input_values=tuple(tuple(float(table[c][i]) for c in spec.inputs) for i in kept) if inputs else (),
         )
         (stage / REFERENCE_FILE).write_text(reference.to_json() + "\n", encoding="utf-8")
         source = artifacts.read_card(table.path.parent)
@@ -165,11 +189,17 @@ def train(spec: TrainingSpec, *, root: Path, command: str, spec_file: Path | Non
     return Predictor.load(target)
 
 
-def predicted_objective(column: Objective, *, name: str) -> Objective:
-    """Identity of the predicted form of a table's column."""
+def learnt(column: Objective, values: NDArray[np.float64], *, name: str) -> tuple[Objective, NDArray[np.float64]]:
+    """What is learnt of a table's column: its identity, and (n,) positive values that are the better the smaller.
+
+    An accuracy becomes an error. A throughput becomes the time of one image, which adds up over a network's layers.
+    """
     fields = {**minimised(column).to_dict(), "name": name, "kind": "predicted"}
     fields.pop("note", None)
-    return Objective.from_dict(fields)
+    if column.unit == _THROUGHPUT and column.direction == "max":
+        objective = Objective.from_dict({**fields, "unit": "ms", "note": "1,000 / throughput: time of one image"})
+        return objective, 1000.0 / values
+    return Objective.from_dict(fields), to_minimised(values, column)
 
 
 def split_by_topology(search_space: SearchSpace, X: NDArray[Any], *, spec: TrainingSpec) -> NDArray[np.int64]:
@@ -247,19 +277,20 @@ def _card(
             "licence": source.get("licence"),
         },
         "rows": {name: len(index) for name, index in parts.items()},
-        "split": "by function-equivalence class, so no twin of a held-out cell was trained on; "
+        "split": "by function-equivalence class, so no twin of a held-out architecture was trained on; "
         "calibration and held-out rows are one per class",
         "seed": spec.seed,
         "held_out": {
             "kendall_tau_b": round(figures.kendall_tau_b, 4),
-            f"rmse_{unit}": round(figures.rmse, 4),
+            f"rmse_{unit}": float(f"{figures.rmse:.4g}"),
             "coverage_of_90_percent_intervals": round(figures.coverage_90, 4),
         },
         "degenerate_value": spec.degenerate_value,
+        **({"inputs": list(spec.inputs), "query_cost": spec.query_cost} if spec.inputs else {}),
         "command": command,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "versions": {name: version(name) for name in ("nasbench-mo", "numpy")}
-        | ({"xgboost": _xgboost_version()} if spec.estimator == "xgb" else {"scipy": version("scipy")})
+        | ({"xgboost": _xgboost_version()} if "xgb" in spec.estimator else {"scipy": version("scipy")})
         | {"python": platform.python_version()},
         "machine": f"{platform.system()} {platform.machine()}",
         "superseded_by": None,
@@ -269,16 +300,20 @@ def _card(
 
 Predicts `{reference.objective.column}`: {reference.objective.describe()}.
 
-{model.about}, fitted to {len(parts["fit"]):,} cells, spread calibrated on
-{len(parts["calibration"]):,} other topologies. On {figures.n_rows:,} held-out topologies: Kendall tau-b
-{figures.kendall_tau_b:.3f}, RMSE {figures.rmse:.3f} {unit},
+{model.about}, fitted to {len(parts["fit"]):,} architectures, spread calibrated on
+{len(parts["calibration"]):,} of other topologies. On {figures.n_rows:,} held-out topologies: Kendall tau-b
+{figures.kendall_tau_b:.3f}, RMSE {figures.rmse:.3g} {unit},
 {100 * figures.coverage_90:.1f} % of the true values inside the 90 % interval.
 
 {_about_degenerate(spec, unit=unit)}{model.about_deviation}
 """
+    if spec.inputs:
+        body += (
+            f"\nA query needs `{'`, `'.join(spec.inputs)}` of the architecture, measured. Its cost: {spec.query_cost}\n"
+        )
     note = KERNEL_NOTES.get(str((spec.parameters or {}).get("kernel")))
     if note is not None:
-        body += f"\n{note}\n"
+        body += f"\n{note}{INPUT_NOTE if spec.inputs else ''}\n"
     return artifacts.render_card(front, body=body)
 
 

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from nasbench_mo.encoding import byte_keys
 from nasbench_mo.errors import SpecError
 from nasbench_mo.objective import Objective
+from nasbench_mo.predictor.transfer_sources import predicted_costs
 from nasbench_mo.space import SearchSpace
 from nasbench_mo.space import space as find_space
 from nasbench_mo.space.nb201 import NB201
@@ -86,7 +87,7 @@ _TIE_FACTOR: Final = 1024.0
 def adapt(
     measurements: Measurements,
     *,
-    sources: Costs | TransferPrior,
+    sources: Costs | TransferPrior | None = None,
     space: str | SearchSpace = "nb201",
     seed: int = 0,
 ) -> AdaptedPredictor:
@@ -103,7 +104,8 @@ def adapt(
     sources
         Costs on other devices, each in any unit: a table with one column a device, ``(table, columns)``, a frame
         indexed by architecture, ``(archs, matrix)`` with an (n, k) matrix, or a :class:`TransferPrior`. Missing values
-        are NaN; architectures need not include the measured ones.
+        are NaN; architectures need not include the measured ones. None for the latency predictors of the space that
+        are installed with the package, which needs no data.
     space
         Search space of the architectures.
     seed
@@ -138,7 +140,7 @@ def adapt(
 
 
 def which_to_measure(
-    n: int, *, sources: Costs | TransferPrior, space: str | SearchSpace = "nb201", seed: int = 0
+    n: int, *, sources: Costs | TransferPrior | None = None, space: str | SearchSpace = "nb201", seed: int = 0
 ) -> list[str]:
     """Which n networks to measure on a new device, most informative first.
 
@@ -176,8 +178,10 @@ class TransferPrior:
         As for :func:`adapt`.
     """
 
-    def __init__(self, sources: Costs, *, space: str | SearchSpace = "nb201", seed: int = 0) -> None:
+    def __init__(self, sources: Costs | None = None, *, space: str | SearchSpace = "nb201", seed: int = 0) -> None:
         self.space: Final = find_space(space) if isinstance(space, str) else space
+        if sources is None:
+            sources = predicted_costs(self.space, seed=seed)
         archs, values = _read_sources(sources, self.space)
         self._X: Final = self.space.encode(archs)
         _check_sources(values, archs=archs, keys=byte_keys(self._X))

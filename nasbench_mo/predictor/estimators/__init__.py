@@ -6,14 +6,19 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "BoostedLinearRegressor": "boosted_linear",
     "ConformalRegressor": "conformal",
     "DeepGPRegressor": "deep_gp",
     "ForestRegressor": "forest",
     "GPRegressor": "gp",
     "LinearPlusResidual": "linear",
     "LinearRegressor": "linear",
+    "KernelPrior": "gp_prior",
     "RankAverageEnsemble": "ensemble",
+    "StoredGP": "stored_gp",
+    "StoredLinear": "stored_linear",
     "XGBoostRegressor": "xgb_estimator",
+    "nb201_accuracy_prior": "nb201_prior",
 }
 
 
@@ -28,12 +33,17 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "BoostedLinearRegressor",
     "ConformalRegressor",
     "DeepGPRegressor",
     "ForestRegressor",
     "GPRegressor",
     "LinearPlusResidual",
     "LinearRegressor",
+    "KernelPrior",
     "RankAverageEnsemble",
+    "StoredGP",
+    "StoredLinear",
     "XGBoostRegressor",
+    "nb201_accuracy_prior",
 ]

@@ -47,7 +47,13 @@ FEATURE_MAPS = Registry(
 )
 
 #: Maps that every space has, by the end of their name: functions of the space, in :mod:`.generic`.
-_OF_ANY_SPACE = {"-onehot-v1": "one_hot", "-ordinal-v1": "ordinal", "-counts-v1": "counts"}
+_OF_ANY_SPACE = {
+    "-onehot-v1": "one_hot",
+    "-ordinal-v1": "ordinal",
+    "-counts-v1": "counts",
+    "-groups-v1": "groups",
+    "-quadratic-v1": "quadratic",
+}
 
 
 def feature_map(name: str) -> FeatureMap:

@@ -5,6 +5,7 @@ Variables of one kind, ``layer0`` to ``layer21`` say, are recognised by their na
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,11 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_mo.errors import ArtifactError
 from nasbench_mo.predictor.features.base import FeatureMap
 from nasbench_mo.space import SearchSpace, Variable
 
 #: Costs that a space may offer as a method of its encodings, (n, d) to (n,), and the column that reports them.
 _OFFERED_COSTS = {"n_parameters": "params_millions", "n_flops": "flops_millions"}
+
+
+#: Most combinations of one group of variables.
+_LARGEST_GROUP = 1024
 
 
 def one_hot(search_space: SearchSpace) -> FeatureMap:
@@ -87,6 +93,68 @@ def counts(search_space: SearchSpace) -> FeatureMap:
         return np.asarray(features, dtype=np.float32)
 
     return FeatureMap(name=f"{search_space.name}-counts-v1", columns=tuple(columns), compute=compute)
+
+
+def groups(search_space: SearchSpace) -> FeatureMap:
+    """One indicator column for each combination of values within a group of variables.
+
+    A group is the variables whose names agree up to the underscore: ``block3_e``, ``block3_k``, ``block3_l`` say. A
+    cost that adds up over groups, whatever it does within one, is linear in these: the latency of a chain of blocks,
+    where a block's shape depends on its own variables alone. A variable without a group has its own indicators.
+
+    Raises
+    ------
+    ArtifactError
+        A group has more than 1,024 combinations.
+    """
+    variables = search_space.variables
+    members: dict[str, list[int]] = {}
+    for j, variable in enumerate(variables):
+        members.setdefault(variable.name.rpartition("_")[0] or variable.name, []).append(j)
+    sizes = {group: tuple(len(variables[j].values) for j in js) for group, js in members.items()}
+    columns = []
+    for group, js in members.items():
+        if np.prod(sizes[group]) > _LARGEST_GROUP:
+            raise ArtifactError(
+                f"feature map {search_space.name}-groups-v1: the variables of {group!r} have "
+                f"{np.prod(sizes[group])} combinations, more than {_LARGEST_GROUP}; take "
+                f"'{search_space.name}-onehot-v1' or '-quadratic-v1'"
+            )
+        for combination in itertools.product(*(variables[j].values for j in js)):
+            letters = (variables[j].name.rpartition("_")[2] for j in js)
+            columns.append(f"{group}:" + ",".join(f"{a}{v}" for a, v in zip(letters, combination, strict=True)))
+
+    def compute(X: NDArray[Any]) -> NDArray[np.float32]:
+        checked = search_space.check(X)
+        blocks = []
+        for group, js in members.items():
+            code = np.ravel_multi_index(tuple(checked[:, j].astype(np.intp) for j in js), sizes[group])
+            blocks.append(code[:, None] == np.arange(np.prod(sizes[group])))
+        return np.concatenate(blocks, axis=1).astype(np.float32)
+
+    return FeatureMap(name=f"{search_space.name}-groups-v1", columns=tuple(columns), compute=compute)
+
+
+def quadratic(search_space: SearchSpace) -> FeatureMap:
+    """Products of every two variables and squares, the variables' :func:`ordinal` values scaled to -1..1.
+
+    Beside indicators, what a ridge regression needs to see that two variables help each other less than they do alone.
+    """
+    variables = search_space.variables
+    scales = []
+    for variable in variables:
+        numbers = _numbers(variable)
+        middle, half = (numbers.max() + numbers.min()) / 2, max(np.ptp(numbers) / 2, 1e-12)
+        scales.append((numbers - middle) / half)
+    first, second = np.triu_indices(len(variables))
+    columns = tuple(f"{variables[i].name}*{variables[j].name}" for i, j in zip(first, second, strict=True))
+
+    def compute(X: NDArray[Any]) -> NDArray[np.float32]:
+        checked = search_space.check(X)
+        scaled = np.stack([scale[checked[:, j]] for j, scale in enumerate(scales)], axis=1).astype(np.float32)
+        return np.asarray(scaled[:, first] * scaled[:, second], dtype=np.float32)
+
+    return FeatureMap(name=f"{search_space.name}-quadratic-v1", columns=columns, compute=compute)
 
 
 def _kind(variable: Variable) -> str:
