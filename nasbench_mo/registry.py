@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from operator import attrgetter
 from typing import Any, Final, final
 
@@ -39,7 +38,7 @@ class Registry:
         return [*self._builtins, *(n for n in self._found_plugins() if n not in self._builtins)]
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names()
+        return name in self._builtins or name in self._found_plugins()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -74,6 +73,8 @@ class Registry:
 
     def _found_plugins(self) -> dict[str, str]:
         if self._plugins is None:
+            from importlib.metadata import entry_points  # as slow to import as half of NumPy
+
             self._plugins = {}
             for point in entry_points(group=self.group):
                 if ":" not in point.value:

@@ -23,7 +23,7 @@ from nasbench_mo.predictor.estimators.gp import GPRegressor, on_grid
 from nasbench_mo.predictor.estimators.gp_kernel import KernelTerm, covariance, variance
 from nasbench_mo.predictor.estimators.gp_prior import KernelPrior, scaled
 from nasbench_mo.predictor.estimators.nb201_prior import nb201_accuracy_prior
-from nasbench_mo.predictor.estimators.stored_gp import Posterior, StoredGP
+from nasbench_mo.predictor.estimators.stored_gp import Posterior, StoredGP, inverse_lower
 from nasbench_mo.predictor.features import feature_map
 from nasbench_mo.space import space
 
@@ -175,6 +175,16 @@ def test_rows_that_a_projection_confuses_stay_apart(monkeypatch: pytest.MonkeyPa
     expected = model.predict(X)
     monkeypatch.setattr("numpy.random.default_rng", lambda _: Zero())
     np.testing.assert_allclose(model.gp_.predict(X), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 64, 65, 130, 333])
+def test_a_triangle_is_inverted_in_halves(n: int) -> None:
+    rng = np.random.default_rng(n)
+    K = rng.normal(size=(n, n + 2)) @ rng.normal(size=(n + 2, n))
+    factor = np.linalg.cholesky(K @ K.T / n + np.eye(n))
+    inverse = inverse_lower(factor)
+    np.testing.assert_allclose(inverse @ factor, np.eye(n), atol=1e-10)
+    assert not np.triu(inverse, 1).any()
 
 
 def test_equal_training_rows_do_not_break_the_factorisation() -> None:

@@ -76,10 +76,23 @@ def test_it_is_served_without_the_libraries_that_fit_it(home: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from nasbench_mo.predictor.artifact import Predictor\n"
         "model = Predictor.load(Path(sys.argv[1])); model.predict([model.reference.archs[0]])\n"
-        "print([m for m in ('sklearn', 'torch', 'gpytorch', 'xgboost') if m in sys.modules])"
+        "heavy = ('sklearn', 'torch', 'gpytorch', 'xgboost', 'scipy', 'pandas', 'pyarrow')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     command = [sys.executable, "-c", script, str(home / "predictors" / GP.id)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("identifier", ["nb201-c10-valerr-gp-v1", "nb201-c100-valerr12-gp-v1"])
+def test_an_embedded_process_answers_without_heavy_libraries(identifier: str) -> None:
+    """SciPy's statistics alone took longer to import than the process takes to be read and factorised."""
+    script = (
+        "import sys, nasbench_mo as nmo; model = nmo.predictor(sys.argv[1])\n"
+        "model.predict(model.reference.archs, return_std=True)\n"
+        "print([m for m in ('torch', 'sklearn', 'gpytorch', 'scipy', 'scipy.stats', 'xgboost') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, identifier], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -228,6 +228,18 @@ def predictor_evaluate(
     predictors.evaluate(spec, out=out, plot=plot, as_json=json)
 
 
+@predictor_app.command("export")
+def predictor_export(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="Predictor id, see 'nasbench-mo list predictors'.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="ONNX file to write.")],
+    json: Json = False,
+) -> None:
+    """Write a predictor as ONNX, from features to value and deviation; refused where it would not predict the same."""
+    from nasbench_mo.cli import predictors
+
+    predictors.export(identifier, path, as_json=json)
+
+
 @table_app.command("build")
 def table_build(
     spec: Annotated[str, typer.Argument(help="spec.yaml of the table, or the name of an embedded table.")],

@@ -1,4 +1,4 @@
-"""The predictor commands that report: judge estimators by a protocol."""
+"""The predictor commands beside training: judge estimators by a protocol, export a predictor."""
 
 from __future__ import annotations
 
@@ -61,6 +61,22 @@ def _evaluate_transfer(path: Path, *, command: str, out: Path | None, as_json: b
         print_json([dataclasses.asdict(row) for row in rows])
     else:
         _write(transfer_markdown(spec, rows, command=command), out=out)
+
+
+def export(identifier: str, path: Path, *, as_json: bool) -> None:
+    """Write a predictor as an ONNX file that predicts the same, and say how nearly."""
+    from nasbench_mo.predictor import load_predictor
+    from nasbench_mo.predictor.export import export_onnx
+
+    model = load_predictor(identifier)
+    parity = export_onnx(model, path)
+    if as_json:
+        print_json({"predictor": model.id, "file": str(path), **dataclasses.asdict(parity)})
+        return
+    print(
+        f"wrote {path}; over {parity.n:,} distinct inputs onnxruntime differs from {model.id} by at most "
+        f"{parity.worst_value:.1g} of the value and {parity.worst_deviation:.1g} of the deviation"
+    )
 
 
 def _write(text: str, *, out: Path | None) -> None:

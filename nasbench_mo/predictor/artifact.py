@@ -120,6 +120,16 @@ class Predictor:
         return self.reference.objective
 
     @property
+    def features(self) -> FeatureMap:
+        """What the model sees of an architecture."""
+        return self._features
+
+    @property
+    def model(self) -> StoredModel:
+        """What predicts from the features, without regard to degenerate architectures."""
+        return self._model
+
+    @property
     def data_hash(self) -> str:
         """SHA-256 of the model file."""
         return self.reference.sha256

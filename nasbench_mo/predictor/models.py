@@ -103,6 +103,11 @@ class StoredXGBoost(StoredModel):
     def __init__(self, model: XGBoostPredictor) -> None:
         self._model = model
 
+    @property
+    def model(self) -> XGBoostPredictor:
+        """The trees."""
+        return self._model
+
     def _predict(self, features: NDArray[np.float32]) -> tuple[Floats, Floats]:
         value, deviation = self._model.predict(features, return_std=True)
         return np.asarray(value), np.asarray(deviation)
@@ -163,6 +168,11 @@ class StoredGaussianProcess(StoredModel):
     def __init__(self, process: Any, *, spread: float = 1.0) -> None:
         self._process = process
         self._spread = spread
+
+    @property
+    def process(self) -> Any:
+        """The :class:`~nasbench_mo.predictor.estimators.stored_gp.StoredGP`."""
+        return self._process
 
     def _predict(self, features: NDArray[np.float32]) -> tuple[Floats, Floats]:
         value, deviation = self._process.predict(features, return_std=True)

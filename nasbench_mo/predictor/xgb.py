@@ -6,6 +6,7 @@ its logarithm is monotone, so ranks are untouched, and a constant spread there i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, final
@@ -93,6 +94,11 @@ class XGBoostPredictor:
     def save(self, folder: Path) -> None:
         """Write ``model.ubj`` into an existing folder."""
         self._booster.save_model(folder / MODEL_FILE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """XGBoost's own description of the model, trees and all, as its JSON format has it."""
+        made: dict[str, Any] = json.loads(bytes(self._booster.save_raw("json")))
+        return made
 
     @classmethod
     def load(cls, folder: Path, *, relative_sd: float) -> Self:

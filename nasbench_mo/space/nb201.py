@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, final
 
 import numpy as np
@@ -120,29 +120,29 @@ class NB201(SearchSpace):
             ``"function"``: 4,930 classes; zero terms are dropped, operations fed by nothing are dead, and sums are
             associative. Use it to split data so that no twin leaks.
         """
-        table = self._representatives[_checked_equivalence(equivalence)]
-        return self.from_codes(table[self.codes(X)])
+        return self.from_codes(self._representatives(equivalence)[self.codes(X)])
 
     def equivalence_class(self, X: ArrayLike) -> NDArray[Any]:
         """Code of the representative under ``"function"`` equivalence, (n,)."""
         return self.codes(self.canonical(X, equivalence="function"))
 
-    @cached_property
-    def _representatives(self) -> dict[Equivalence, NDArray[np.int64]]:
-        """Per equivalence: code of the representative for every code, (15625,)."""
-        everything = self.enumerate()
-        n_operations = (everything != NONE).sum(axis=1)
-        keys: dict[Equivalence, list[str]] = {
-            "published": [_published_expression(row) for row in everything.tolist()],
-            "function": [_function_expression(row) for row in everything.tolist()],
-        }
-        tables: dict[Equivalence, NDArray[np.int64]] = {}
-        for equivalence, expressions in keys.items():
+    def _representatives(self, equivalence: Equivalence) -> NDArray[np.int64]:
+        """Code of the representative for every code, (15625,)."""
+        if _checked_equivalence(equivalence) not in self._tables:
+            everything = self.enumerate()
+            expression = {"published": _published_expression, "function": _function_expression}[equivalence]
+            expressions = [expression(row) for row in everything.tolist()]
+            n_operations = (everything != NONE).sum(axis=1)
             best: dict[str, int] = {}
             for code in np.lexsort((np.arange(self.size), n_operations)).tolist():
                 best.setdefault(expressions[code], code)
-            tables[equivalence] = np.array([best[e] for e in expressions], dtype=np.int64)
-        return tables
+            self._tables[equivalence] = np.array([best[e] for e in expressions], dtype=np.int64)
+        return self._tables[equivalence]
+
+    @cached_property
+    def _tables(self) -> dict[Equivalence, NDArray[np.int64]]:
+        """What :meth:`_representatives` has found; serving a predictor needs one of the two."""
+        return {}
 
     # ------------------------------------------------------------------ size
 
@@ -212,18 +212,30 @@ def _published_expression(ops: list[int]) -> str:
 
 def _function_expression(ops: list[int]) -> str:
     """The cell as a sum of terms without zeros; nested sums behind a skip are flattened."""
-    nodes: list[list[str]] = [["0"]]
-    for node in range(1, 4):
-        terms: list[str] = []
-        for (source, target), op in zip(EDGES, ops, strict=True):
-            if target != node or op == NONE or not nodes[source]:
-                continue
-            if op == SKIP:
-                terms.extend(nodes[source])
-            else:
-                terms.append(f"({'+'.join(nodes[source])})@{OPERATIONS[op]}")
-        nodes.append(sorted(terms))
-    return "+".join(nodes[3])
+    to_1, to_2, from_1_to_2, to_3, from_1_to_3, from_2_to_3 = ops
+    return "+".join(
+        sorted(
+            (
+                *_function_terms((), to_3),
+                *_function_terms((to_1,), from_1_to_3),
+                *_function_terms((to_1, to_2, from_1_to_2), from_2_to_3),
+            )
+        )
+    )
+
+
+@cache
+def _function_terms(source: tuple[int, ...], op: int) -> tuple[str, ...]:
+    """What an operation makes of a node, which is told by the operations on all edges into it and before it."""
+    if not source:
+        terms: tuple[str, ...] = ("0",)
+    elif len(source) == 1:
+        terms = _function_terms((), source[0])
+    else:
+        terms = tuple(sorted((*_function_terms((), source[1]), *_function_terms(source[:1], source[2]))))
+    if op == NONE or not terms:
+        return ()
+    return terms if op == SKIP else (f"({'+'.join(terms)})@{OPERATIONS[op]}",)
 
 
 def _widths(net: Skeleton) -> list[int]:

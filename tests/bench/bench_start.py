@@ -21,10 +21,19 @@ ROOT = Path(__file__).parents[2]
         ("floor", ["-c", "import numpy"], None),
         ("ours", ["-c", "import nasbench_mo"], 0.3),
         ("ours", ["-c", "import nasbench_mo as nmo; nmo.problem"], None),
+        ("ours", ["-c", "import nasbench_mo as nmo; nmo.predictor('nb201-c10-valerr-gp-v1')"], None),
         ("ours", ["-c", "from nasbench_mo.cli import main; main()", "list", "problems"], 0.6),
         ("peer", ["-c", "import nats_bench"], None),
     ],
-    ids=["python", "import-numpy", "import-nasbench_mo", "first-use-of-problem", "list-problems", "import-nats_bench"],
+    ids=[
+        "python",
+        "import-numpy",
+        "import-nasbench_mo",
+        "first-use-of-problem",
+        "load-a-stored-gp",
+        "list-problems",
+        "import-nats_bench",
+    ],
 )
 def test_start(benchmark: Any, role: str, arguments: list[str], target_s: float | None, tmp_path: Path) -> None:
     benchmark.extra_info.update(role=role, architectures=1)

@@ -27,6 +27,7 @@ class Entry:
     architectures: int
     target_s: float | None
     target_ratio: float | None
+    note: str = ""
 
     @property
     def each_s(self) -> float:
@@ -46,6 +47,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[Entry]]:
             architectures=b["extra_info"].get("architectures", 1),
             target_s=b["extra_info"].get("target_s"),
             target_ratio=b["extra_info"].get("target_ratio"),
+            note=b["extra_info"].get("note", ""),
         )
         for b in content["benchmarks"]
     ]
@@ -72,7 +74,8 @@ def markdown(machine: dict[str, Any], entries: list[Entry]) -> str:
             to_ours = f"{e.each_s / ours.each_s:.2f}" if ours is not None and e.role == "peer" else ""
             each = _time(e.each_s) if e.architectures > 1 else ""
             verdict = _verdict(e, floor=floor)
-            lines.append(f"| {e.name} ({e.role}) | {_time(e.median_s)} | {each} | {to_floor} | {to_ours} | {verdict} |")
+            name = f"{e.name} ({e.role}{'; ' if e.note else ''}{e.note})"
+            lines.append(f"| {name} | {_time(e.median_s)} | {each} | {to_floor} | {to_ours} | {verdict} |")
     return "\n".join(lines) + "\n"
 
 

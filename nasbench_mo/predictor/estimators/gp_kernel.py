@@ -87,7 +87,9 @@ class Cross:
         """Covariance matrix, (m, n), of (m, k) inputs with the kept ones."""
         total = np.zeros((len(X), len(self._views[0])))
         for term, view in zip(self._terms, self._views, strict=True):
-            total += term.weight * _COVARIANCES[term.kind](term.view(X), view, term.scales[term.scales > 0])
+            part = _COVARIANCES[term.kind](term.view(X), view, term.scales[term.scales > 0])
+            part *= term.weight
+            total += part
         return total
 
 
@@ -120,11 +122,21 @@ def check_kind(kind: str) -> None:
 
 def _matern52(A: Floats, B: Floats, _: Floats) -> Floats:
     """Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006, equation 4.17."""
-    squared = (A * A).sum(axis=1)[:, None] + (B * B).sum(axis=1) - 2.0 * (A @ B.T)
-    r = np.sqrt(5.0 * np.maximum(squared, 0.0, out=squared), out=squared)
-    made: Floats = np.exp(-r)
-    made *= 1.0 + r + r * r / 3.0
-    return made
+    twice = A @ B.T
+    twice *= 2.0
+    r: Floats = (A * A).sum(axis=1)[:, None] + (B * B).sum(axis=1)
+    r -= twice
+    np.maximum(r, 0.0, out=r)
+    r *= 5.0
+    np.sqrt(r, out=r)
+    third = np.multiply(r, r, out=twice)  # in place throughout: new memory costs as much as the arithmetic
+    third /= 3.0
+    polynomial = 1.0 + r
+    polynomial += third
+    np.negative(r, out=r)
+    np.exp(r, out=r)
+    r *= polynomial
+    return r
 
 
 def _linear(A: Floats, B: Floats, _: Floats) -> Floats:

@@ -12,8 +12,6 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from nasbench_mo.errors import SpecError, did_you_mean
 
@@ -220,9 +218,12 @@ class RankGauss(TargetTransform):
 
     def fit(self, y: ArrayLike) -> Self:
         """Check (n,) targets, as :meth:`TargetTransform.fit` does, and keep their quantiles."""
+        from scipy.special import ndtri  # here, so that serving a stored process does not load SciPy
+
         checked = _checked_targets(y)
-        self._values, first = np.unique(checked, return_index=True)
-        self._scores = np.asarray(ndtri((rankdata(checked)[first] - 0.5) / len(checked)), dtype=np.float64)
+        self._values, count = np.unique(checked, return_counts=True)
+        mid_rank = np.cumsum(count) - (count - 1) / 2
+        self._scores = np.asarray(ndtri((mid_rank - 0.5) / len(checked)), dtype=np.float64)
         return self
 
     def forward(self, y: ArrayLike) -> Floats:
