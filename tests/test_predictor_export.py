@@ -33,6 +33,11 @@ onnx = pytest.importorskip("onnx", reason="exports need the extra 'profile'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="exports need the extra 'profile'")
 
 XGB, GP = "nb201-c10-valerr-xgb-v1", "nb201-c10-valerr-gp-v1"
+#: One of every kind, target and shape: exact sum, trees on a log-excess target, a space too large to list, inputs.
+EVERY = (
+    XGB, GP, "nb201-fpga-latency-linear-v1", "nbmacro-c10-testerr-linxgb-v1", "ofa-v100_32-latency-linxgb-v1",
+    "nb201-c10-valerr-from12-gp-v1",
+)  # fmt: skip
 SPACE = NB201()
 X = SPACE.enumerate()
 OBJECTIVE = Objective(name="made_up_error", unit="percent", kind="predicted", dataset="cifar10", split="valid")
@@ -123,6 +128,21 @@ def bare(model: StoredModel, *, k: int) -> bytes:
 # ---------------------------------------------------------------------- what an export is
 
 
+@pytest.mark.parametrize("identifier", EVERY[2:])
+def test_every_kind_and_shape_of_predictor_is_exported(identifier: str, tmp_path: Path) -> None:
+    predictor = nmo.predictor(identifier)
+    parity = export_onnx(predictor, tmp_path / "model.onnx")
+    assert parity.n == 1000
+    assert max(parity.worst_value, parity.worst_deviation) < 1e-6
+    Y = predictor.space.sample(50, rng=np.random.default_rng(7))
+    held = np.array(predictor.reference.input_values)
+    inputs = {one.column: np.resize(held[:, j], len(Y)) for j, one in enumerate(predictor.inputs)} or None
+    value, deviation = run((tmp_path / "model.onnx").read_bytes(), predictor.matrix(Y, inputs=inputs))
+    expected, expected_deviation = predictor.predict(Y, return_std=True, inputs=inputs)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(deviation, expected_deviation, rtol=1e-5)
+
+
 @pytest.mark.parametrize("identifier", [XGB, GP])
 def test_an_exported_predictor_predicts_the_cells_of_the_space(identifier: str, tmp_path: Path) -> None:
     predictor = nmo.predictor(identifier)
@@ -135,7 +155,7 @@ def test_an_exported_predictor_predicts_the_cells_of_the_space(identifier: str, 
     assert (given.name, given.type, given.shape) == (
         "features",
         "tensor(float)",
-        ["n", len(predictor.features.columns)],
+        ["n", len(predictor.columns)],
     )
     assert [(o.name, o.type, o.shape) for o in session.get_outputs()] == [
         ("value", "tensor(float)", ["n"]),
@@ -328,7 +348,7 @@ def test_what_a_graph_cannot_express_is_refused() -> None:
         kind = "other"
 
     Other.__abstractmethods__ = frozenset()
-    with pytest.raises(ArtifactError, match="kind 'other' has no ONNX form; those of xgb, gp have"):
+    with pytest.raises(ArtifactError, match="kind 'other' has no ONNX form; those of xgb, gp, linear-xgb have"):
         add_model(GraphBuilder(), Other())  # type: ignore[abstract]
 
 

@@ -125,6 +125,11 @@ class Predictor:
         return self._features
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the k columns that the model sees: of :attr:`features`, then of the measured inputs."""
+        return (*self._features.columns, *(one.feature for one in self.reference.inputs))
+
+    @property
     def model(self) -> StoredModel:
         """What predicts from the features, without regard to degenerate architectures."""
         return self._model
@@ -174,17 +179,26 @@ class Predictor:
             The inputs are not those that the predictor needs.
         """
         X = self.space.as_encodings(archs)
-        features = self._features.compute(X)
-        if self.reference.inputs or inputs is not None:
-            strings = self.space.decode(X)
-            extra = input_features(self.reference.inputs, inputs, archs=strings, predictor=self.id)
-            features = np.concatenate([features, extra], axis=1)
-        value, deviation = self._model.predict(features, return_std=True)
+        value, deviation = self._model.predict(self.matrix(X, inputs=inputs), return_std=True)
         if self.reference.degenerate_value is not None:
             dead = self.space.degenerate(X)
             value = np.where(dead, self.reference.degenerate_value, value)
             deviation = np.where(dead, 0.0, deviation)
         return (value, deviation) if return_std else value
+
+    def matrix(self, X: NDArray[Any], *, inputs: InputValues | None = None) -> NDArray[np.float32]:
+        """What the model sees of (n, d) encodings: (n, k), in the order of :attr:`columns`.
+
+        Raises
+        ------
+        SpecError
+            The inputs are not those that the predictor needs.
+        """
+        features = self._features.compute(X)
+        if not self.reference.inputs and inputs is None:
+            return features
+        extra = input_features(self.reference.inputs, inputs, archs=self.space.decode(X), predictor=self.id)
+        return np.concatenate([features, extra], axis=1)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

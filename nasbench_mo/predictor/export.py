@@ -55,7 +55,8 @@ def export_onnx(
 ) -> Parity:
     """Write a predictor as an ONNX file, if the graph predicts the same.
 
-    Input ``features``: (n, k) float32, the columns of the predictor's feature map. Outputs ``value`` and
+    Input ``features``: (n, k) float32, the columns of the predictor's feature map and then of its measured inputs, as
+    :meth:`.Predictor.matrix` gives them. Outputs ``value`` and
     ``deviation``: (n,) float32, in the objective's unit, as :meth:`.Predictor.predict` gives them.
 
     Parameters
@@ -111,7 +112,7 @@ def onnx_model(predictor: Predictor) -> bytes:
     graph = onnx.helper.make_graph(
         builder.nodes,
         "predictor",
-        [info(INPUT, single, ["n", len(predictor.features.columns)])],
+        [info(INPUT, single, ["n", len(predictor.columns)])],
         [info(name, single, ["n"]) for name in OUTPUTS],
         builder.initializers,
     )
@@ -134,7 +135,7 @@ def metadata(predictor: Predictor) -> dict[str, str]:
         "space": reference.space,
         "encoding_version": str(reference.encoding_version),
         "features": reference.features,
-        "columns": json.dumps(predictor.features.columns),
+        "columns": json.dumps(predictor.columns),
         "objective": json.dumps(predictor.objective.to_dict()),
         "estimator": reference.estimator,
         "degenerate_value": json.dumps(reference.degenerate_value),
@@ -155,8 +156,9 @@ def check_parity(
         onnxruntime is not installed.
     """
     X = _distinct(predictor, n=n_compared)
-    expected = predictor.predict(X, return_std=True)
-    found = _run(model, predictor.features.compute(X))
+    inputs = _drawn_inputs(predictor, n=len(X))
+    expected = predictor.predict(X, return_std=True, inputs=inputs)
+    found = _run(model, predictor.matrix(X, inputs=inputs))
     worst = []
     for name, ours, theirs in zip(OUTPUTS, expected, found, strict=True):
         size = np.abs(ours)
@@ -201,6 +203,15 @@ def _distinct(predictor: Predictor, *, n: int) -> NDArray[Any]:
     others = np.setdiff1d(rng.permutation(len(X))[:n], dead, assume_unique=True)
     chosen: NDArray[Any] = X[np.concatenate([dead, others])[:n]]
     return chosen
+
+
+def _drawn_inputs(predictor: Predictor, *, n: int) -> dict[str, NDArray[np.float64]] | None:
+    """Values of measured inputs for n architectures, (n,) each, drawn from the reference file's; None for no inputs."""
+    held = np.array(predictor.reference.input_values, dtype=np.float64)
+    if not held.size:
+        return None
+    drawn = held[np.random.default_rng(1).integers(len(held), size=n)]
+    return {one.column: drawn[:, j] for j, one in enumerate(predictor.inputs)}
 
 
 def _degenerate_features(predictor: Predictor) -> NDArray[np.float32]:

@@ -255,6 +255,11 @@ class StoredBoostedLinear(StoredModel):
         self._model = model
         self._spread = spread
 
+    @property
+    def linear(self) -> StoredLinear:
+        """The linear model and its trees."""
+        return self._model
+
     def _predict(self, features: NDArray[np.float32]) -> tuple[Floats, Floats]:
         value, deviation = self._model.predict(features, return_std=True)
         return value, deviation * self._spread

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from nasbench_mo.errors import ArtifactError, require
 from nasbench_mo.predictor.estimators.gp_kernel import KernelTerm
 from nasbench_mo.predictor.estimators.stored_gp import Posterior
-from nasbench_mo.predictor.models import StoredGaussianProcess, StoredModel, StoredXGBoost
+from nasbench_mo.predictor.models import StoredBoostedLinear, StoredGaussianProcess, StoredModel, StoredXGBoost
+from nasbench_mo.predictor.xgb import booster_fields
 
 #: Operator sets of the graphs, which every runtime since 2021 reads.
 OPSET = 13
@@ -86,12 +87,13 @@ def add_model(builder: GraphBuilder, model: StoredModel) -> tuple[str, str]:
 def add_overrides(
     builder: GraphBuilder, outputs: tuple[str, str], *, rows: NDArray[np.float32], value: float
 ) -> tuple[str, str]:
-    """Outputs that are ``value`` with deviation 0 where the features are one of (r, k) rows.
+    """Outputs that are ``value`` with deviation 0 where the first k features are one of (r, k) rows.
 
     Equality allows for the last digits of features that another implementation computed: 1e-5, relative above 1.
     """
     width = np.maximum(np.abs(rows), 1.0) * np.float32(1e-5)
-    entry = builder.node("Unsqueeze", INPUT, builder.constant(np.array([1], dtype=np.int64)))  # (n, 1, k)
+    first_k = builder.node("Gather", INPUT, builder.constant(np.arange(rows.shape[1])), axis=1)
+    entry = builder.node("Unsqueeze", first_k, builder.constant(np.array([1], dtype=np.int64)))  # (n, 1, k)
     off = builder.node("Abs", builder.node("Sub", entry, builder.constant(rows[None])))
     excess = builder.node("Sub", off, builder.constant(width[None].astype(np.float32)))
     worst = builder.node("ReduceMax", excess, axes=[2], keepdims=0)
@@ -114,7 +116,13 @@ _LEAF_FIELDS = ("treeids", "nodeids", "ids", "weights")
 
 
 def _add_trees(builder: GraphBuilder, model: Any) -> tuple[str, str]:
-    stored = model.model.to_dict()
+    value = builder.node("Exp", _tree_sum(builder, INPUT, model.model.to_dict()))
+    relative = builder.constant(np.array(model.spread, dtype=np.float32))
+    return value, builder.node("Mul", value, relative)
+
+
+def _tree_sum(builder: GraphBuilder, x: str, stored: Mapping[str, Any]) -> str:
+    """The sum of a booster's trees, (n,) float32, of (n, k) float32 features."""
     learner = stored["learner"]
     booster, objective = learner["gradient_booster"], learner["objective"]["name"]
     if booster["name"] != "gbtree" or objective != "reg:squarederror":
@@ -122,9 +130,9 @@ def _add_trees(builder: GraphBuilder, model: Any) -> tuple[str, str]:
             f"expected boosted trees ('gbtree') of the squared error, got {booster['name']!r} of {objective!r}"
         )
     base = float(np.ravel(json.loads(str(learner["learner_model_param"]["base_score"])))[0])
-    log_mean = builder.node(
+    total = builder.node(
         "TreeEnsembleRegressor",
-        INPUT,
+        x,
         domain="ai.onnx.ml",
         n_targets=1,
         aggregate_function="SUM",
@@ -132,10 +140,7 @@ def _add_trees(builder: GraphBuilder, model: Any) -> tuple[str, str]:
         base_values=[base],
         **tree_attributes(booster["model"]["trees"]),
     )
-    axis = builder.constant(np.array([1], dtype=np.int64))
-    value = builder.node("Exp", builder.node("Squeeze", log_mean, axis))
-    relative = builder.constant(np.array(model.spread, dtype=np.float32))
-    return value, builder.node("Mul", value, relative)
+    return builder.node("Squeeze", total, builder.constant(np.array([1], dtype=np.int64)))
 
 
 def tree_attributes(trees: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -176,6 +181,36 @@ def _append(lists: Mapping[str, list[Any]], row: Sequence[Any]) -> None:
         entries.append(entry)
 
 
+# ---------------------------------------------------------------------- linear model with trees
+
+
+def _add_boosted_linear(builder: GraphBuilder, model: Any) -> tuple[str, str]:
+    """As :meth:`.estimators.stored_linear.StoredLinear.predict` computes it."""
+    linear = model.linear
+    columns = builder.node("Gather", INPUT, builder.constant(linear.linear_columns.astype(np.int64)), axis=1)
+    z = builder.node("MatMul", builder.cast(columns, "DOUBLE"), builder.constant(linear.coefficients))
+    z = builder.node("Add", z, builder.number(linear.intercept))
+    if linear.booster is not None:
+        seen = builder.node("Gather", INPUT, builder.constant(linear.tree_columns.astype(np.int64)), axis=1)
+        trees = builder.cast(_tree_sum(builder, seen, booster_fields(linear.booster)), "DOUBLE")
+        z = builder.node("Add", z, builder.node("Mul", trees, builder.number(linear.tree_share)))
+    if linear.step:
+        step = builder.number(linear.step)
+        z = builder.node("Mul", builder.node("Round", builder.node("Div", z, step)), step)
+    z = builder.node("Max", z, builder.number(linear.least))
+    return _value_and_deviation(builder, z, builder.number(linear.deviation), target=linear.target, spread=model.spread)
+
+
+def _value_and_deviation(
+    builder: GraphBuilder, centre: str, width: str, *, target: Any, spread: float
+) -> tuple[str, str]:
+    """As :meth:`.estimators.targets.TargetTransform.inverse` defines them, in float32."""
+    back = _BACKWARD[target.kind]
+    above, below = (back(builder, builder.node(sign, centre, width), target=target) for sign in ("Add", "Sub"))
+    deviation = builder.node("Mul", builder.node("Sub", above, below), builder.number(spread / 2))
+    return builder.cast(back(builder, centre, target=target), "FLOAT"), builder.cast(deviation, "FLOAT")
+
+
 # ---------------------------------------------------------------------- Gaussian process
 
 
@@ -205,11 +240,7 @@ def _add_process(builder: GraphBuilder, model: Any) -> tuple[str, str]:
     noisy = builder.node("Add", builder.node("Max", left, builder.number(0.0)), builder.number(posterior.noise))
     centre = builder.node("Add", mean, builder.number(process.centre))
     width = builder.node("Mul", builder.node("Sqrt", noisy), builder.number(process.spread))
-    back = _BACKWARD[process.target.kind]
-    above, below = (back(builder, builder.node(sign, centre, width), target=process.target) for sign in ("Add", "Sub"))
-    half = builder.number(model.spread / 2)
-    deviation = builder.node("Mul", builder.node("Sub", above, below), half)
-    return builder.cast(back(builder, centre, target=process.target), "FLOAT"), builder.cast(deviation, "FLOAT")
+    return _value_and_deviation(builder, centre, width, target=process.target, spread=model.spread)
 
 
 def _sum(builder: GraphBuilder, parts: Sequence[str]) -> str:
@@ -277,6 +308,10 @@ def _back_log(builder: GraphBuilder, z: str, *, target: Any) -> str:
     return builder.node("Exp", z)
 
 
+def _back_log_excess(builder: GraphBuilder, z: str, *, target: Any) -> str:
+    return builder.node("Add", builder.node("Exp", z), builder.number(target.floor))
+
+
 def _back_rank_gauss(builder: GraphBuilder, z: str, *, target: Any) -> str:
     """Piecewise linear through the knots: the number of knots at or below z tells its segment."""
     state = target.state()
@@ -296,11 +331,13 @@ def _back_rank_gauss(builder: GraphBuilder, z: str, *, target: Any) -> str:
 _BACKWARD: Mapping[str, Callable[..., str]] = {
     "identity": _back_identity,
     "log": _back_log,
+    "log-excess": _back_log_excess,
     "rank-gauss": _back_rank_gauss,
 }
 
 _KINDS: Mapping[type[StoredModel], Callable[[GraphBuilder, Any], tuple[str, str]]] = {
     StoredXGBoost: _add_trees,
     StoredGaussianProcess: _add_process,
+    StoredBoostedLinear: _add_boosted_linear,
 }
 _NAMES = tuple(kind.kind for kind in _KINDS)

@@ -97,8 +97,7 @@ class XGBoostPredictor:
 
     def to_dict(self) -> dict[str, Any]:
         """XGBoost's own description of the model, trees and all, as its JSON format has it."""
-        made: dict[str, Any] = json.loads(bytes(self._booster.save_raw("json")))
-        return made
+        return booster_fields(self._booster)
 
     @classmethod
     def load(cls, folder: Path, *, relative_sd: float) -> Self:
@@ -113,6 +112,12 @@ class XGBoostPredictor:
 
     def _log_mean(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(self._booster.inplace_predict(features), dtype=np.float64)
+
+
+def booster_fields(booster: Any) -> dict[str, Any]:
+    """XGBoost's own description of a booster, trees and all, as its JSON format has it."""
+    made: dict[str, Any] = json.loads(bytes(booster.save_raw("json")))
+    return made
 
 
 def _check_positive(y: NDArray[np.float64]) -> None:
