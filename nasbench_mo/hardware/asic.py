@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, get_args
 
@@ -65,7 +65,7 @@ _ACCESS_BITS = 64
 
 #: How much of the shorter of computation and DRAM transfer is *not* hidden behind the longer. The one free constant,
 #: fitted to ZigZag 3.9.1 on the development configurations of the comparison.
-EXPOSED = 0.15
+EXPOSED = 0.1
 
 #: Area of a multiplier in um2 at 45 nm: 8 bit 282, 32 bit 3,495 (synthesis, TSMC 45 nm, as printed beside Horowitz's
 #: energies in Hennessy & Patterson, 6th edition, figure 1.13); 16 bit by the power law through both (assumption).
@@ -328,10 +328,10 @@ def _layer(shape: LayerShape, machines: _Machines) -> tuple[Array, Array]:
     best_cycles = best_energy = np.full(len(machines.bits), np.inf)
     for unrolled in _unrolled(shape, machines):
         in_time = {loop: np.ceil(sizes[loop] / factor) for loop, factor in unrolled.items()}
-        reload = _reload(shape, machines, columns=unrolled["OX"])
+        dram = _dram(shape, machines, columns=unrolled["OX"])
         for order in _orders(shape):
             nest = _nest(shape, order, in_time=in_time, unrolled=unrolled, dataflow=machines.dataflow)
-            found_cycles, found_energy = _cost(shape, nest, machines, reload=reload)
+            found_cycles, found_energy = _cost(shape, nest, machines, dram=dram)
             better = found_cycles * found_energy < best_cycles * best_energy
             best_cycles = np.where(better, found_cycles, best_cycles)
             best_energy = np.where(better, found_energy, best_energy)
@@ -386,7 +386,7 @@ def _nest(
         inside, resting = _in_registers(shape, operand, nested, in_time=in_time, capacity=capacity)
         periods = steps / _product(inside.values())
         register_tile = _tile(shape, operand, inside)
-        real = _product((sizes[loop] / (in_time[loop] * unrolled[loop]) for loop in relevant), like=steps)
+        real = _product(sizes[loop] / (in_time[loop] * unrolled[loop]) for loop in relevant)
         real_everywhere = iterations / (steps * elements)
         traffic[operand] = _Traffic(
             periods=periods,
@@ -397,7 +397,8 @@ def _nest(
             real=real,
         )
         if operand == "O":
-            passes = _product((in_time[loop] / inside[loop] for loop in sizes if loop not in relevant), like=steps)
+            summed = [loop for loop in sizes if loop not in relevant]
+            passes = _product([passes, *(in_time[loop] / inside[loop] for loop in summed)])
     return _Nest(steps=steps, passes=passes, traffic=traffic)
 
 
@@ -453,71 +454,84 @@ def _window(outputs: Array, kernel: Array, *, stride: int) -> Array:
     return np.where(kernel >= stride, (outputs - 1) * stride + kernel, outputs * kernel)
 
 
-def _reload(shape: LayerShape, machines: _Machines, *, columns: Array) -> Array:
-    """How often inputs come from DRAM, (h,): more than once where windows overlap and the buffer cannot hold them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dram:
+    """Bits of a layer that come from DRAM and go there, (h,) each; zero where the layer stays on chip."""
+
+    read: Array
+    written: Array
+
+
+def _dram(shape: LayerShape, machines: _Machines, *, columns: Array) -> _Dram:
+    """DRAM traffic where ``columns`` output columns are computed at a time, (m,).
+
+    Inputs come more than once where the windows of neighbouring columns overlap and the buffer cannot hold them all.
+    """
     bits = machines.bits
-    whole = (shape.inputs + shape.weights) * bits <= machines.buffer_kb * 8192
-    if shape.kernel <= shape.stride:
-        return np.ones_like(bits)
-    window = _window(columns, np.full_like(columns, shape.kernel), stride=shape.stride) / (columns * shape.stride)
-    return np.where(whole, 1.0, np.maximum(window[machines.which], 1.0))
+    on_chip = _fits(shape, bits=bits, buffer_kb=machines.buffer_kb)
+    times: Array = np.ones_like(columns)
+    if shape.kernel > shape.stride:
+        window = _window(columns, np.full_like(columns, shape.kernel), stride=shape.stride)
+        times = np.maximum(window / (columns * shape.stride), 1.0)
+    held = (shape.inputs + shape.weights) * bits <= machines.buffer_kb * 8192
+    inputs = shape.inputs * bits * np.where(held, 1.0, times[machines.which])
+    return _Dram(
+        read=np.where(on_chip, 0.0, inputs + shape.weights * bits),
+        written=np.where(on_chip, 0.0, shape.outputs * bits),
+    )
 
 
-def _cost(shape: LayerShape, nest: _Nest, machines: _Machines, *, reload: Array) -> tuple[Array, Array]:
+def _cost(shape: LayerShape, nest: _Nest, machines: _Machines, *, dram: _Dram) -> tuple[Array, Array]:
     """Cycles and energy of one loop order, (h,) each."""
-    at: Callable[[Array], Array] = lambda values: values[machines.which]  # noqa: E731  from m arrays to h machines
+    which = machines.which  # from m arrays to h accelerators
     bits = machines.bits
     sums = shape.operator != "add"
     weight_bits = bits if shape.operator in ("conv", "linear", "add") else np.zeros_like(bits)
-    passes = at(nest.passes)
+    passes = nest.passes[which]
     out_bits = np.where(passes > 1, SUM_BITS, bits)  # what leaves the registers: a sum, or the finished output
     inputs, weights, outputs = (nest.traffic[operand] for operand in ("I", "W", "O"))
     iterations = math.prod(loop_sizes(shape).values())
 
-    on_chip = _fits(shape, bits=bits, buffer_kb=machines.buffer_kb)
-    dram_in = np.where(on_chip, 0.0, shape.inputs * bits * reload + shape.weights * bits)
-    dram_out = np.where(on_chip, 0.0, shape.outputs * bits)
-
     # energy
     per_bit = BUFFER_PJ_PER_ROOT_KB * np.sqrt(machines.buffer_kb) / _ACCESS_BITS
     register_bits = (
-        at(inputs.reads + inputs.fills) * bits
-        + at(weights.reads + weights.fills) * weight_bits
+        (inputs.reads + inputs.fills)[which] * bits
+        + (weights.reads + weights.fills)[which] * weight_bits
         + iterations * (2 * SUM_BITS if sums else bits)
-        + at(outputs.fills) * out_bits
+        + outputs.fills[which] * out_bits
     )
     buffer_bits = (
-        at(inputs.tile * inputs.periods * inputs.real) * bits
-        + at(weights.tile * weights.periods * weights.real) * weight_bits
+        (inputs.tile * inputs.periods * inputs.real)[which] * bits
+        + (weights.tile * weights.periods * weights.real)[which] * weight_bits
         + shape.outputs * (passes * out_bits + (passes - 1) * SUM_BITS)
-        + dram_in
-        + dram_out
+        + dram.read
+        + dram.written
     )
     energy = (
         iterations * (machines.mac_pj if shape.macs else ADD_PJ)
         + register_bits * REGISTER_PJ_PER_BIT
         + buffer_bits * per_bit
-        + (dram_in + dram_out) * (DRAM_PJ / _ACCESS_BITS)
+        + (dram.read + dram.written) * (DRAM_PJ / _ACCESS_BITS)
     )
 
     # cycles: the array, the buffer's two ports and DRAM work at the same time; the slowest counts
     width = machines.buffer_width
-    periods = {operand: at(traffic.periods) for operand, traffic in nest.traffic.items()}
+    periods = {operand: traffic.periods[which] for operand, traffic in nest.traffic.items()}
     per_period = {
-        "I": np.ceil(at(inputs.tile) * bits / width),
-        "W": np.ceil(at(weights.tile) * weight_bits / width),
-        "O": np.ceil(at(outputs.tile) * out_bits / width),
+        "I": np.ceil(inputs.tile[which] * bits / width),
+        "W": np.ceil(weights.tile[which] * weight_bits / width),
+        "O": np.ceil(outputs.tile[which] * out_bits / width),
     }
     # a PE reads and writes its sum in every cycle, so sending it on takes cycles of its own
-    sending = (periods["O"] - 1) * np.ceil(at(outputs.register_tile) * out_bits / SUM_BITS) if sums else 0.0
+    sending = (periods["O"] - 1) * np.ceil(outputs.register_tile[which] * out_bits / SUM_BITS) if sums else 0.0
     first = sum(np.where(periods[operand] > 1, per_period[operand], 0.0) for operand in ("I", "W"))
     last = np.where(periods["O"] > 1, per_period["O"], 0.0)
     written = per_period["O"] * periods["O"]
     read = per_period["I"] * periods["I"] + per_period["W"] * periods["W"] + written * (1 - 1 / passes)
-    array = at(nest.steps) + sending + first + last
-    chip = np.maximum(array, np.maximum(read + dram_out / width + last, written + dram_in / width + first))
-    dram = (dram_in + dram_out) / machines.dram_width
-    return np.maximum(chip, dram) + EXPOSED * np.minimum(chip, dram), energy
+    array = nest.steps[which] + sending + first + last
+    chip = np.maximum(array, np.maximum(read + dram.written / width + last, written + dram.read / width + first))
+    outside = (dram.read + dram.written) / machines.dram_width
+    return np.maximum(chip, outside) + EXPOSED * np.minimum(chip, outside), energy
 
 
 def _fits(
@@ -533,9 +547,9 @@ def _register_bits(config: AsicConfig) -> int:
     return (inputs + weights) * config.bits + sums * SUM_BITS
 
 
-def _product(factors: object, *, like: Array | None = None) -> Array:
-    result: Array | None = like * 0 + 1 if like is not None else None
-    for factor in factors:  # type: ignore[attr-defined]
-        result = factor if result is None else result * factor
-    assert result is not None
-    return result
+def _product(factors: Iterable[Array]) -> Array:
+    """Product of one array or more."""
+    first, *rest = factors
+    for factor in rest:
+        first = first * factor
+    return first

@@ -160,10 +160,10 @@ def fewest_steps(
     """
     sizes = loop_sizes(shape)
     row_loops, col_loops = sides(shape, dataflow)
-    rows = _one_side_each(row_loops, sizes, limits=pe_rows)
     cols = _one_side_each(col_loops, sizes, limits=pe_cols)
+    rows = _one_side_each(row_loops, sizes, limits=pe_rows)
     keys = np.empty((len(rows) * len(cols), len(pe_rows)))
-    for (i, row), (j, col) in itertools.product(enumerate(rows), enumerate(cols)):
+    for index, (row, col) in enumerate(itertools.product(rows, cols)):
         steps = row.steps * col.steps
         total = row.total * col.total
         largest = np.maximum(row.largest, col.largest)
@@ -175,16 +175,13 @@ def fewest_steps(
             steps *= -(-size // factor) / apart
             np.maximum(largest, factor, out=largest)
             usable &= factor <= size
-        # keys as in `unrollings`: steps first; the other two only break ties, being less than one together
+        # as in `unrollings`: steps first, then evenness, which is less than one step
         key = np.rint(steps * math.prod(sizes.values())) + 0.9 * largest / total
-        keys[i * len(cols) + j] = np.where(usable, key + 1e-7 * (len(row.factors) + len(col.factors)), np.inf)
-    n_kept = min(top, len(keys))
-    kept = np.argpartition(keys, n_kept - 1, axis=0)[:n_kept]
-    values = np.take_along_axis(keys, kept, axis=0)
-    order = np.argsort(values, axis=0, kind="stable")
-    ranked = np.take_along_axis(kept, order, axis=0)
-    ranked = np.where(np.take_along_axis(values, order, axis=0) == np.inf, ranked[0], ranked)
-    ranked = ranked[np.minimum(np.arange(top), n_kept - 1)]
+        keys[index] = np.where(usable, key, np.inf)
+    # a stable sort leaves equals in the order of the options, so the choice for one array ignores the other arrays
+    ranked = np.argsort(keys, axis=0, kind="stable")[:top]
+    ranked = np.where(np.take_along_axis(keys, ranked, axis=0) == np.inf, ranked[0], ranked)
+    ranked = ranked[np.minimum(np.arange(top), len(ranked) - 1)]
     everywhere = np.arange(len(pe_rows))
     chosen: dict[Loop, NDArray[np.int64]] = {}
     for loop in sizes:
