@@ -39,6 +39,7 @@ UNITS: Mapping[str, str] = {
     "mib": "mebibytes",
     "images_per_s": "images per second",
     "cycles": "clock cycles",
+    "mm2": "square millimetres",
     "score": "a score without unit",
 }
 

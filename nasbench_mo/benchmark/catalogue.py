@@ -10,7 +10,14 @@ import dataclasses
 import logging
 from dataclasses import dataclass
 
-from nasbench_mo.benchmark.manifest import Manifest, compute_manifest, differences, published_manifest
+from nasbench_mo.benchmark.codesign import AcceleratorValues, NetworkValues
+from nasbench_mo.benchmark.manifest import (
+    Manifest,
+    compute_manifest,
+    differences,
+    has_exact_front,
+    published_manifest,
+)
 from nasbench_mo.benchmark.search_problem import Problem, Term
 from nasbench_mo.benchmark.values import CountedValues, OperatorValues, PredictedValues, TableValues, Values
 from nasbench_mo.errors import ArtifactError, SpecError, UnknownNameError, did_you_mean
@@ -139,6 +146,23 @@ def _surrogate(suffix: str, *, key: str, costs: tuple[Term, ...], about: str) ->
     )
 
 
+def _codesign(kind: str, *, quantities: tuple[str, ...], about: str) -> ProblemSpec:
+    """Predicted CIFAR-10 error of a network against modelled costs on an accelerator that is chosen with it."""
+    name = f"nb201-x-{kind}"
+    error = _predicted_error("c10")
+    costs = [AcceleratorValues(quantity=quantity, space=name) for quantity in quantities]
+    return ProblemSpec(
+        id=f"{name}-v1",
+        space=name,
+        terms=(
+            Term(objective=error.objective, values=NetworkValues(values=error.values, space=name)),
+            *(Term(objective=values.origin, values=values) for values in costs),
+        ),
+        description=f"cifar10 predicted validation error against {about}; network and accelerator chosen together, "
+        "embedded, works offline",
+    )
+
+
 def _all_specs() -> list[ProblemSpec]:
     both = "latency on an ASIC (Eyeriss) and on an FPGA"
     surrogate_costs = {d: _modelled_latency(d) for d in _MODELLED}
@@ -150,6 +174,14 @@ def _all_specs() -> list[ProblemSpec]:
     for key in DATASETS:
         for quantity, about in (("params", "parameters"), ("flops", "multiply-accumulates")):
             specs.append(_surrogate(quantity, key=key, costs=(_counted(quantity, key=key),), about=about))
+    specs += [
+        _codesign(
+            "asic", quantities=("latency", "energy", "area"), about="modelled latency, energy and area of an ASIC"
+        ),
+        _codesign(
+            "fpga", quantities=("latency", "energy", "dsp"), about="modelled latency, energy and DSPs of an FPGA design"
+        ),
+    ]
     tables = (_table_latency("eyeriss"), _table_latency("fpga"))
     specs.append(_measured("eyeriss-fpga", key="c10", costs=tables, about=both))
     specs += [_measured(name, key="c10", costs=(_table_latency(name),), about=f"latency on {name}") for name in DEVICES]
@@ -219,7 +251,7 @@ def problem(identifier: str) -> Problem:
     published = published_manifest(identifier)
     if published is not None and published.data_hash == made.data_hash:
         return _under(published, made)
-    if not made.space.enumerable:
+    if not has_exact_front(made.space):
         return made if published is None else _under(published, made)
     local = compute_manifest(made)
     if published is not None:

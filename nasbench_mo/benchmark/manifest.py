@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from nasbench_mo.errors import ManifestError
 from nasbench_mo.pareto import front, hypervolume, ideal_and_nadir, normalize
+from nasbench_mo.space import SearchSpace
+from nasbench_mo.space.product import ProductSpace
 
 if TYPE_CHECKING:
     from nasbench_mo.benchmark.search_problem import Problem, View
@@ -134,8 +136,15 @@ class Manifest:
             raise ManifestError(f"not a manifest: {error}") from error
 
 
+def has_exact_front(search_space: SearchSpace) -> bool:
+    """Whether :func:`compute_manifest` can be computed over a space: it can be enumerated, or is a co-design space."""
+    return search_space.enumerable or isinstance(search_space, ProductSpace)
+
+
 def compute_manifest(problem: Problem) -> Manifest:
     """Compute a problem's manifest from its data, by enumerating its space.
+
+    Networks with their accelerators are too many for that; :func:`.codesign.codesign_manifest` is as exact.
 
     Raises
     ------
@@ -148,6 +157,10 @@ def compute_manifest(problem: Problem) -> Manifest:
     """
     if problem.n_objectives < 2:
         raise ManifestError(f"problem {problem.id!r} has one objective; a hypervolume scale needs two or more")
+    if not problem.space.enumerable and isinstance(problem.space, ProductSpace):
+        from nasbench_mo.benchmark.codesign import codesign_manifest  # it makes manifests, so it imports this module
+
+        return codesign_manifest(problem)
     X = problem.space.enumerate()
     degenerate = problem.space.degenerate(X)
     reference = tuple(REFERENCE for _ in problem.objectives)

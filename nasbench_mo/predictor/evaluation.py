@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from nasbench_mo.predictor.xgb import Z90
 from nasbench_mo.space import SearchSpace, space
 from nasbench_mo.specification import is_integer, mapping_of, read_specification, text_of
 from nasbench_mo.table import Table
+
+#: What is drawn to learn from.
+Draw = Literal["topologies", "architectures"]
 
 #: Called with the fits that are done and their number.
 Progress = Callable[[int, int], None]
@@ -70,6 +73,10 @@ class EvaluationSpec:
         Splits, with the seeds 0, 1, ...
     published
         Rows of others.
+    draw
+        What a split learns from: ``"topologies"``, one architecture of each of so many random topologies, or
+        ``"architectures"``, so many random architectures, twins among them. It is judged on other topologies in any
+        case.
     """
 
     title: str
@@ -81,17 +88,20 @@ class EvaluationSpec:
     sizes: tuple[float, ...]
     n_splits: int
     published: tuple[PublishedRow, ...] = ()
+    draw: Draw = "topologies"
 
     @classmethod
     def read(cls, path: Path) -> EvaluationSpec:
         """Read and check a YAML specification."""
         names = [f.name for f in dataclasses.fields(cls)]
-        required = [n for n in names if n != "published"]
+        required = [n for n in names if n not in ("published", "draw")]
         fields = read_specification(path, allowed=[*names, "protocol"], required=required)
         fields.pop("protocol", None)
         for name in ("targets", "models"):
             if not isinstance(fields[name], Mapping) or not fields[name]:
                 raise SpecError(f"{path.name}: {name} must map labels to values, got {fields[name]!r}")
+        if fields.get("draw", "topologies") not in get_args(Draw):
+            raise SpecError(f"{path.name}: draw must be one of {', '.join(get_args(Draw))}, got {fields['draw']!r}")
         sizes = fields["sizes"]
         if not isinstance(sizes, list) or not all(_is_size(size) for size in sizes) or not sizes:
             raise SpecError(f"{path.name}: sizes must list integers of at least 2, or shares below 1; got {sizes!r}")
@@ -186,7 +196,7 @@ def evaluate(spec: EvaluationSpec, *, progress: Progress | None = None) -> list[
         column = spec.targets[target]
         _, y = learnt(table.objectives[table.check_column(column)], table[column], name=column)
         usable = np.isfinite(y) & ~search_space.degenerate(X)
-        rows, judged = split_rows(search_space, X, usable=usable, size=size, seed=split)
+        rows, judged = split_rows(search_space, X, usable=usable, size=size, seed=split, draw=spec.draw)
         for j, (label, recipe) in enumerate(spec.models.items()):
             fitted = _judge(recipe, features[label], y, rows=rows, judged=judged, space=search_space)
             found.append(
@@ -198,26 +208,35 @@ def evaluate(spec: EvaluationSpec, *, progress: Progress | None = None) -> list[
 
 
 def split_rows(
-    search_space: SearchSpace, X: NDArray[Any], *, usable: NDArray[np.bool_], size: float, seed: int
+    search_space: SearchSpace,
+    X: NDArray[Any],
+    *,
+    usable: NDArray[np.bool_],
+    size: float,
+    seed: int,
+    draw: Draw = "topologies",
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows to learn from, one of each of ``size`` random topologies, and all usable rows of the other topologies.
+    """Rows to learn from, drawn as :class:`EvaluationSpec` says, and all usable rows of topologies not among them.
 
     Raises
     ------
     SpecError
-        There are not more than ``size`` topologies.
+        There are not more than ``size`` topologies or architectures, or nothing is left to be judged on.
     """
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(np.flatnonzero(usable))
     classes = search_space.equivalence_class(X)
-    _, first = np.unique(classes[shuffled], return_index=True)
-    leaders = shuffled[np.sort(first)]
-    n = round(size * len(leaders)) if size < 1 else int(size)
-    if not 2 <= n < len(leaders):
-        raise SpecError(f"expected 2 to {len(leaders) - 1} topologies to learn from, got {n}")
-    chosen = rng.permutation(leaders)[:n]
-    others = usable & ~np.isin(classes, classes[chosen])
-    return chosen, np.flatnonzero(others)
+    if draw == "topologies":
+        _, first = np.unique(classes[shuffled], return_index=True)
+        shuffled = rng.permutation(shuffled[np.sort(first)])
+    n = round(size * len(shuffled)) if size < 1 else int(size)
+    if not 2 <= n < len(shuffled):
+        raise SpecError(f"expected 2 to {len(shuffled) - 1} {draw} to learn from, got {n}")
+    chosen = shuffled[:n]
+    others = np.flatnonzero(usable & ~np.isin(classes, classes[chosen]))
+    if not others.size:
+        raise SpecError(f"{n} architectures to learn from leave no topology to be judged on; take fewer")
+    return chosen, others
 
 
 def summarise(found: Sequence[Judged]) -> list[Summary]:

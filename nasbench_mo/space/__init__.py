@@ -19,6 +19,10 @@ SPACES = Registry(
         "nats-size": "nasbench_mo.space.nats_size:NATSSize",
         "ofa-mbv3": "nasbench_mo.space.once_for_all:OnceForAll",
         "nb101-5v": "nasbench_mo.space.nb101_small:NB101Small",
+        "asic": "nasbench_mo.space.accelerator:asic",
+        "fpga": "nasbench_mo.space.accelerator:fpga",
+        "nb201-x-asic": "nasbench_mo.space.accelerator:nb201_x_asic",
+        "nb201-x-fpga": "nasbench_mo.space.accelerator:nb201_x_fpga",
     },
     group="nasbench_mo.spaces",
 )

@@ -1,0 +1,198 @@
+"""Problems over network and accelerator together: where their values come from, and their exact manifest.
+
+Such a space is too large to write out, and need not be: the error depends on the network alone, and of the networks
+only a few dozen can be on the front (:mod:`nasbench_mo.hardware.codesign`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_mo.benchmark.manifest import REFERENCE, Fingerprint, FrontFacts, Manifest
+from nasbench_mo.benchmark.values import Values
+from nasbench_mo.errors import ManifestError, SpecError
+from nasbench_mo.hardware.accelerators import AcceleratorModel, accelerators
+from nasbench_mo.hardware.codesign import exact_front, moments
+from nasbench_mo.hardware.workload import workload
+from nasbench_mo.objective import Objective
+from nasbench_mo.pareto import hypervolume, ideal_and_nadir, normalize
+from nasbench_mo.space import space
+from nasbench_mo.space.product import ProductSpace
+
+if TYPE_CHECKING:
+    from nasbench_mo.benchmark.search_problem import Problem
+
+#: Raised when a cost model changes its numbers: it is part of the data hash.
+MODEL_VERSION = 1
+
+
+def product_space(name: str) -> ProductSpace:
+    """The space of that name, which must be a product of a network and an accelerator.
+
+    Raises
+    ------
+    SpecError
+        It is another space.
+    """
+    found = space(name)
+    if not isinstance(found, ProductSpace) or len(found.parts) != 2:
+        raise SpecError(f"space {name!r} is no product of a network and an accelerator")
+    return found
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class NetworkValues(Values):
+    """Values that depend on the network of a pair alone.
+
+    Parameters
+    ----------
+    values
+        Of the network.
+    space
+        Name of the product space.
+    """
+
+    values: Values
+    space: str
+
+    @property
+    def origin(self) -> Objective:
+        """The network's objective."""
+        return self.values.origin
+
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Values of the networks."""
+        return self.values.score(product_space(self.space).split(X)[0])
+
+    def has_test(self) -> bool:
+        """As the network's values."""
+        return self.values.has_test()
+
+    def test(self, X: NDArray[Any]) -> NDArray[np.float64] | None:
+        """Test values of the networks."""
+        return self.values.test(product_space(self.space).split(X)[0])
+
+    def seen(self) -> tuple[Objective, ...]:
+        """As the network's values."""
+        return self.values.seen()
+
+    def tabulated(self) -> bool:
+        """As the network's values."""
+        return self.values.tabulated()
+
+    def missing(self) -> list[str]:
+        """As the network's values."""
+        return self.values.missing()
+
+    def data_hash(self) -> str:
+        """Hash of the network's values."""
+        return self.values.data_hash()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AcceleratorValues(Values):
+    """A modelled cost of a network on an accelerator.
+
+    Parameters
+    ----------
+    quantity
+        One of the accelerator model's quantities.
+    space
+        Name of the product space.
+    """
+
+    quantity: str
+    space: str
+
+    @property
+    def origin(self) -> Objective:
+        """The model's objective."""
+        return self.model.objective(self.quantity)
+
+    @cached_property
+    def model(self) -> AcceleratorModel:
+        """What the accelerators cost."""
+        return accelerators(product_space(self.space).parts[1].name)
+
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Costs of the pairs; networks and accelerators that occur several times are composed once."""
+        networks, designs = product_space(self.space).split(X)
+        work = workload(product_space(self.space).parts[0])
+        distinct_n, i = np.unique(networks, axis=0, return_inverse=True)
+        distinct_h, j = np.unique(designs, axis=0, return_inverse=True)
+        values = np.empty(len(X))
+        counts = work.counts(distinct_n)
+        for start in range(0, len(distinct_h), _DESIGNS):
+            here = np.flatnonzero((j >= start) & (j < start + _DESIGNS))
+            made = self.model.costs(counts, distinct_h[start : start + _DESIGNS], shapes=work.shapes)
+            values[here] = made[self.quantity][i[here], j[here] - start]
+        return values
+
+    def data_hash(self) -> str:
+        """Hash of the definition: the costs follow from it."""
+        text = f"accelerator/{self.space}/{self.quantity}/{MODEL_VERSION}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+#: Designs that are composed with all networks of a call at a time.
+_DESIGNS = 256
+
+
+def codesign_manifest(problem: Problem, *, progress: Callable[[int, int], None] | None = None) -> Manifest:
+    """The exact manifest of a problem over networks and accelerators, without writing its space out.
+
+    Raises
+    ------
+    ManifestError
+        The first objective does not come from the network alone, or another one not from one accelerator model.
+    """
+    first, *others = (term.values for term in problem.terms)
+    if not isinstance(first, NetworkValues) or not all(isinstance(v, AcceleratorValues) for v in others) or not others:
+        raise ManifestError(
+            f"problem {problem.id!r}: expected one objective of the network, then costs of the accelerator"
+        )
+    costs = [v for v in others if isinstance(v, AcceleratorValues)]
+    network_space, accelerator_space = product_space(first.space).parts
+    X = network_space.enumerate()
+    alive = ~network_space.degenerate(X)
+    work = workload(network_space)
+    error = first.values.score(X[alive])
+    arguments = {
+        "shapes": work.shapes,
+        "model": costs[0].model,
+        "quantities": [v.quantity for v in costs],
+    }
+    A = accelerator_space.enumerate()
+    counts = work.counts(X[alive])
+    found = exact_front(error, counts, A, **arguments)  # type: ignore[arg-type]
+    summary = moments(error, counts, A, progress=progress, **arguments)  # type: ignore[arg-type]
+    ideal, nadir = ideal_and_nadir(found.F)
+    reference = tuple(REFERENCE for _ in problem.objectives)
+    scaled = normalize(found.F, ideal=ideal, nadir=nadir)
+    fingerprint = Fingerprint(mean=tuple(summary.mean.tolist()), weighted_mean=tuple(summary.weighted_mean.tolist()))
+    return Manifest(
+        problem=problem.id,
+        objectives=tuple(o.column for o in problem.objectives),
+        score=FrontFacts(
+            ideal=tuple(ideal.tolist()),
+            nadir=tuple(nadir.tolist()),
+            hypervolume=hypervolume(scaled, reference=np.asarray(reference)),
+            front_size=len(found.F),
+            fingerprint=fingerprint,
+        ),
+        test=None,
+        observed=fingerprint,
+        reference_point=reference,
+        n_architectures=problem.space.size,
+        n_degenerate=int((~alive).sum()) * len(A),
+        data_hash=problem.data_hash,
+    )
