@@ -18,6 +18,7 @@ from nasbench_mo import artifacts
 from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.hardware import asic, zigzag_builder, zigzag_grid
 from nasbench_mo.hardware.asic import EYERISS_LIKE, AsicConfig
+from nasbench_mo.hardware.asic_comparison import agreement
 from nasbench_mo.hardware.asic_mapping import fewest_steps, loop_sizes, relevant_loops, unrollings
 from nasbench_mo.hardware.shapes import LayerShape
 from nasbench_mo.hardware.zigzag_builder import Mapped
@@ -51,14 +52,34 @@ configurations = st.builds(
     AsicConfig,
     pe_rows=sizes,
     pe_cols=sizes,
-    buffer_kb=st.sampled_from([1, 8, 32, 95, 108, 256, 1024]),
+    buffer_kb=st.integers(1, 2000),
     bits=st.sampled_from([8, 16]),
     dataflow=st.sampled_from(DATAFLOWS),
-    buffer_bits_per_cycle=st.sampled_from([8, 64, 100, 512]),
-    dram_bits_per_cycle=st.sampled_from([4, 32, 128]),
+    buffer_bits_per_cycle=st.integers(1, 2000),
+    dram_bits_per_cycle=st.integers(1, 500),
     clock_mhz=st.sampled_from([50.0, 200.0, 1000.0]),
 )
-many = st.lists(configurations, min_size=1, max_size=5)
+
+
+def some_configs(n: int, *, seed: int) -> list[AsicConfig]:
+    """Random accelerators: many in one call is what the model is fast at."""
+    rng = np.random.default_rng(seed)
+    return [
+        AsicConfig(
+            pe_rows=int(rng.integers(1, 41)),
+            pe_cols=int(rng.integers(1, 41)),
+            buffer_kb=int(rng.choice([1, 8, 32, 95, 108, 256, 1024])),
+            bits=int(rng.choice([8, 16])),
+            dataflow=DATAFLOWS[int(rng.integers(3))],  # type: ignore[arg-type]
+            buffer_bits_per_cycle=int(rng.choice([8, 64, 100, 512])),
+            dram_bits_per_cycle=int(rng.choice([4, 32, 128])),
+            clock_mhz=float(rng.choice([50.0, 200.0, 1000.0])),
+        )
+        for _ in range(n)
+    ]
+
+
+CONFIGS = some_configs(150, seed=0)
 
 
 # ---------------------------------------------------------------------- by hand
@@ -133,12 +154,10 @@ def test_windows_that_overlap_are_read_again_when_the_inputs_do_not_fit() -> Non
 # ---------------------------------------------------------------------- oracles
 
 
-@settings(deadline=None, max_examples=10)
-@given(configs=many)
-def test_many_configurations_at_once_equal_one_by_one(configs: list[AsicConfig]) -> None:
-    together = asic.costs(SHAPES, configs)
-    for j, config in enumerate(configs):
-        alone = asic.costs(SHAPES, [config])
+def test_many_configurations_at_once_equal_one_by_one() -> None:
+    together = asic.costs(SHAPES, CONFIGS)
+    for j in range(0, len(CONFIGS), 12):
+        alone = asic.costs(SHAPES, [CONFIGS[j]])
         np.testing.assert_array_equal(alone[0][:, 0], together[0][:, j])
         np.testing.assert_array_equal(alone[1][:, 0], together[1][:, j])
 
@@ -154,7 +173,7 @@ def touched(shape: LayerShape, operand: str, ranges: dict[str, range]) -> frozen
     """Coordinates of the elements of an operand under some iterations, one by one."""
     if operand != "I" or shape.operator == "add":
         return frozenset(itertools.product(*(ranges[loop] for loop in relevant_loops(shape, operand))))  # type: ignore[arg-type]
-    pad = max((shape.out_size - 1) * shape.stride + ranges["FX"].stop * 0 + kernel_of(shape) - shape.in_size, 0) // 2
+    pad = max((shape.out_size - 1) * shape.stride + kernel_of(shape) - shape.in_size, 0) // 2
 
     def pixels(outputs: range, kernel: range) -> set[int]:
         at = {o * shape.stride + k - pad for o in outputs for k in kernel}
@@ -251,41 +270,41 @@ def test_the_fast_choice_of_unrollings_is_close_to_trying_all(
     assert (steps[0] <= steps[1]).all()
     for j, (pe_rows, pe_cols) in enumerate(arrays):
         best = unrollings(shape, dataflow, pe_rows=pe_rows, pe_cols=pe_cols, top=1)[0]
-        assert best.steps <= steps[0, j] <= 1.34 * best.steps
+        assert steps[0, j] <= 1.34 * best.steps
+        if shape.groups == 1:
+            assert steps[0, j] >= best.steps
 
 
 # ---------------------------------------------------------------------- laws
 
 
-@settings(deadline=None, max_examples=20)
-@given(config=configurations)
-def test_costs_are_positive_and_never_below_the_work(config: AsicConfig) -> None:
-    found_cycles, energy = (values[:, 0] for values in asic.costs(SHAPES, [config]))
-    macs = np.array([shape.macs for shape in SHAPES])
-    assert (found_cycles >= macs / (config.pe_rows * config.pe_cols)).all()
-    assert (found_cycles >= 1).all()
-    assert (energy > macs * asic.MAC_PJ[config.bits]).all()
-    bits = np.array([(s.inputs + s.outputs) * config.bits for s in SHAPES])
-    assert (found_cycles >= bits / 2 / config.buffer_bits_per_cycle * 0.3).all()  # two ports; edges may be unused
+def changed(**changes: Any) -> list[AsicConfig]:
+    return [dataclasses.replace(config, **changes) for config in CONFIGS]
 
 
-@settings(deadline=None, max_examples=20)
-@given(config=configurations)
-def test_wider_words_cost_more_energy(config: AsicConfig) -> None:
-    narrow, wide = (dataclasses.replace(config, bits=bits) for bits in (8, 16))
-    energy = asic.energy_pj(SHAPES, [narrow, wide])
-    found_cycles = asic.cycles(SHAPES, [narrow, wide])
-    # of the mapping with the smallest product: so it is the product that must grow
-    assert (energy[:, 0] * found_cycles[:, 0] < energy[:, 1] * found_cycles[:, 1]).all()
+def test_costs_are_never_below_the_work() -> None:
+    found_cycles, energy = asic.costs(SHAPES, CONFIGS)
+    macs = np.array([shape.macs for shape in SHAPES])[:, None]
+    assert (found_cycles >= np.maximum(macs / np.array([c.pe_rows * c.pe_cols for c in CONFIGS]), 1)).all()
+    assert (energy > macs * np.array([asic.MAC_PJ[c.bits] for c in CONFIGS])).all()
+    written = np.array([shape.outputs for shape in SHAPES])[:, None] * np.array([c.bits for c in CONFIGS])
+    assert (found_cycles >= written / np.array([c.buffer_bits_per_cycle for c in CONFIGS])).all()
 
 
-@settings(deadline=None, max_examples=20)
-@given(config=configurations, port=st.sampled_from(["buffer_bits_per_cycle", "dram_bits_per_cycle"]))
-def test_a_port_twice_as_wide_never_makes_the_product_of_energy_and_cycles_worse(config: AsicConfig, port: str) -> None:
-    wide = dataclasses.replace(config, **{port: 2 * getattr(config, port)})
-    found_cycles, energy = asic.costs(SHAPES, [config, wide])
-    products = found_cycles * energy
-    assert (products[:, 1] <= products[:, 0] * (1 + 1e-12)).all()
+def test_wider_words_cost_more() -> None:
+    # of the mapping with the smallest product of energy and cycles: so it is the product that must grow
+    narrow, wide = (np.multiply(*asic.costs(SHAPES, changed(bits=bits))) for bits in (8, 16))
+    assert (narrow < wide).all()
+    narrow, wide = (asic.energy_pj(SHAPES, changed(bits=bits, buffer_bits_per_cycle=1 << 20)) for bits in (8, 16))
+    assert (narrow.sum(axis=0) < wide.sum(axis=0)).all()
+
+
+@pytest.mark.parametrize("port", ["buffer_bits_per_cycle", "dram_bits_per_cycle"])
+def test_a_port_twice_as_wide_never_makes_the_product_of_energy_and_cycles_worse(port: str) -> None:
+    doubled = [dataclasses.replace(config, **{port: 2 * getattr(config, port)}) for config in CONFIGS]
+    before, after = (np.multiply(*asic.costs(SHAPES, configs)) for configs in (CONFIGS, doubled))
+    assert (after <= before * (1 + 1e-12)).all()
+    assert (after < before).any()
 
 
 def test_an_array_twice_as_large_is_never_slower_where_arithmetic_decides() -> None:
@@ -312,25 +331,39 @@ def test_more_elements_never_need_more_steps(shape: LayerShape, rows: int, cols:
     assert steps(rows, cols + more) <= steps(rows, cols)
 
 
-@settings(deadline=None, max_examples=20)
-@given(config=configurations)
-def test_the_clock_changes_milliseconds_and_nothing_else(config: AsicConfig) -> None:
-    fast = dataclasses.replace(config, clock_mhz=2 * config.clock_mhz)
-    latency = asic.latency_ms(SHAPES, [config, fast])
-    np.testing.assert_allclose(latency[:, 1], latency[:, 0] / 2, rtol=1e-12)
-    np.testing.assert_allclose(latency[:, 0] * config.clock_mhz * 1e3, asic.cycles(SHAPES, [config])[:, 0])
-    np.testing.assert_array_equal(*asic.energy_pj(SHAPES, [config, fast]).T)
+def test_the_clock_changes_milliseconds_and_nothing_else() -> None:
+    fast = [dataclasses.replace(config, clock_mhz=2 * config.clock_mhz) for config in CONFIGS]
+    latency = asic.latency_ms(SHAPES, CONFIGS)
+    np.testing.assert_allclose(asic.latency_ms(SHAPES, fast), latency / 2, rtol=1e-12)
+    clocks = np.array([config.clock_mhz for config in CONFIGS])
+    np.testing.assert_allclose(latency * clocks * 1e3, asic.cycles(SHAPES, CONFIGS))
+    np.testing.assert_array_equal(asic.energy_pj(SHAPES, fast), asic.energy_pj(SHAPES, CONFIGS))
 
 
-@settings(deadline=None, max_examples=20)
-@given(config=configurations)
-def test_every_part_takes_area(config: AsicConfig) -> None:
-    larger = [
-        dataclasses.replace(config, pe_rows=config.pe_rows + 1),
-        dataclasses.replace(config, buffer_kb=config.buffer_kb + 1),
-    ]
-    area = asic.area_mm2([config, *larger])
-    assert (area[1:] > area[0]).all()
+@pytest.mark.parametrize("part", ["pe_rows", "pe_cols", "buffer_kb"])
+def test_every_part_takes_area(part: str) -> None:
+    larger = [dataclasses.replace(config, **{part: getattr(config, part) + 1}) for config in CONFIGS]
+    assert (asic.area_mm2(larger) > asic.area_mm2(CONFIGS)).all()
+
+
+# ---------------------------------------------------------------------- comparison
+
+
+def test_the_model_agrees_with_itself_and_not_with_another() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 6, size=(200, len(SHAPES)))
+    configs = CONFIGS[:3]
+    cycles, energy = asic.costs(SHAPES, configs)
+    cycles[0, 1] = np.nan
+    same, doubled = agreement(counts, SHAPES, configs, cycles=cycles, energy_pj=energy * 2)
+    assert np.isnan([same.tau[1], same.mape[1]]).all()
+    for j in (0, 2):
+        assert (same.tau[j], same.mape[j]) == (pytest.approx(1), 0)
+        assert (doubled.tau[j], doubled.mape[j], doubled.bias[j]) == (pytest.approx(1), 0.5, -0.5)
+    reversed_ = agreement(counts, SHAPES, configs, cycles=-cycles, energy_pj=energy)[0]
+    assert reversed_.tau[0] == pytest.approx(-1)
+    with pytest.raises(SpecError, match=r"costs of 10 shapes on 2 accelerators .* got \(10, 3\) and \(200, 10\)"):
+        agreement(counts, SHAPES, configs[:2], cycles=cycles, energy_pj=energy)
 
 
 # ---------------------------------------------------------------------- input

@@ -109,21 +109,24 @@ def sides(shape: LayerShape, dataflow: Dataflow) -> Sides:
 
 
 def unrollings(shape: LayerShape, dataflow: Dataflow, *, pe_rows: int, pe_cols: int, top: int) -> list[Unrolling]:
-    """The ``top`` unrollings with the fewest steps, at most two loops a side, by trying them all.
+    """The ``top`` unrollings with the fewest steps, at most two loops a side.
 
+    Every factor of the first loop is tried, with the most that then fits of the second; of a loop on both sides the
+    columns take what the rows leave.
     Among equals the one that unrolls its loops most evenly comes first: it shares most data on the array.
     """
     sizes = loop_sizes(shape)
     row_loops, col_loops = sides(shape, dataflow)
-    found = []
+    found = set()
     for rows in _one_side(row_loops, sizes, limit=pe_rows):
-        for cols in _one_side(col_loops, sizes, limit=pe_cols):
+        for able in _one_side(col_loops, sizes, limit=pe_cols):
+            # a loop on both sides: the columns take what the rows leave
+            left = {loop: min(factor, sizes[loop] // rows.get(loop, 1)) for loop, factor in able.items()}
+            cols = {loop: factor for loop, factor in left.items() if factor > 1}
             factors = {loop: rows.get(loop, 1) * cols.get(loop, 1) for loop in sizes}
-            if any(factors[loop] > size for loop, size in sizes.items()):
-                continue
             steps = math.prod(math.ceil(size / factors[loop]) for loop, size in sizes.items())
             unevenness = max(factors.values()) / math.prod(factors.values())
-            found.append((steps, unevenness, len(rows) + len(cols), tuple(rows.items()), tuple(cols.items())))
+            found.add((steps, unevenness, len(rows) + len(cols), tuple(rows.items()), tuple(cols.items())))
     return [Unrolling(rows=rows, cols=cols, steps=steps) for steps, _, _, rows, cols in sorted(found)[:top]]
 
 
@@ -151,8 +154,8 @@ def fewest_steps(
 ) -> dict[Loop, NDArray[np.int64]]:
     """Unrolled factor of each loop, (top, m), for m arrays at once: :func:`unrollings`, but coarser.
 
-    It does *not* try every factor: of two loops on a side one is unrolled fully, by a half, a quarter and so on, and
-    the other takes what is left. Where there are fewer than ``top`` unrollings, one is repeated.
+    It does *not* try every factor: of two loops on a side either is unrolled fully, by a half, a quarter and so on,
+    and the other takes what is left. Where there are fewer than ``top`` unrollings, one is repeated.
 
     Notes
     -----
@@ -169,12 +172,14 @@ def fewest_steps(
         largest = np.maximum(row.largest, col.largest)
         usable = row.usable & col.usable
         for loop in row.factors.keys() & col.factors.keys():
-            factor, size = row.factors[loop] * col.factors[loop], sizes[loop]
-            # both sides counted this loop; together they leave fewer steps
-            apart = -(-size // row.factors[loop]) * -(-size // col.factors[loop]) / size
-            steps *= -(-size // factor) / apart
-            np.maximum(largest, factor, out=largest)
-            usable &= factor <= size
+            # both sides counted this loop: the columns take what the rows leave, and together they leave fewer steps
+            size, in_rows, in_cols = sizes[loop], row.factors[loop], col.factors[loop]
+            left = np.minimum(in_cols, size // in_rows)
+            apart = -(-size // in_rows) * -(-size // in_cols) / size
+            steps *= -(-size // (in_rows * left)) / apart
+            total = total * left / in_cols
+            np.maximum(largest, in_rows * left, out=largest)
+            usable &= left > 1
         # as in `unrollings`: steps first, then evenness, which is less than one step
         key = np.rint(steps * math.prod(sizes.values())) + 0.9 * largest / total
         keys[index] = np.where(usable, key, np.inf)
@@ -187,7 +192,8 @@ def fewest_steps(
     for loop in sizes:
         in_rows = np.stack([np.broadcast_to(row.factors.get(loop, 1), pe_rows.shape) for row in rows])
         in_cols = np.stack([np.broadcast_to(col.factors.get(loop, 1), pe_cols.shape) for col in cols])
-        chosen[loop] = in_rows[ranked // len(cols), everywhere] * in_cols[ranked % len(cols), everywhere]
+        by_rows = in_rows[ranked // len(cols), everywhere]
+        chosen[loop] = by_rows * np.minimum(in_cols[ranked % len(cols), everywhere], sizes[loop] // by_rows)
     return chosen
 
 

@@ -48,7 +48,7 @@ from nasbench_mo.hardware.shapes import LayerShape
 
 #: Unrollings that are evaluated for each layer.
 N_UNROLLINGS = 3
-#: Prime factors of the loops that ZigZag permutes; loops beyond are kept whole. 3 and 4 gave the same to 0.1 %.
+#: Prime factors of the loops that ZigZag permutes; where there are more loops, each is kept whole.
 LOOP_FACTORS = 3
 _EXTRA = "asic"
 _ACCESS_BITS = 64
