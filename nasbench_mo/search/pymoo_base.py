@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,18 @@ from nasbench_mo.search.base import Searcher
 from nasbench_mo.space import SearchSpace
 
 
+#: pymoo compares every pair of a population.
+LARGEST_POPULATION = 10_000
+
+
 class PymooSearcher(Searcher):
     """One pymoo algorithm on categorical variables. Abstract: a searcher names its algorithm.
 
-    A generation is asked for in parts of any size; pymoo advances when all of it has been told.
+    A generation is asked for in parts of any size; pymoo advances when all of it has been told. Hence it takes only
+    what it proposed, in that order.
     """
+
+    accepts_foreign: ClassVar[bool] = False
 
     def __init__(self, space: SearchSpace, n_objectives: int, *, seed: int = 0) -> None:
         super().__init__(space, n_objectives, seed=seed)
@@ -31,6 +38,30 @@ class PymooSearcher(Searcher):
     @abstractmethod
     def _make_algorithm(self, operators: dict[str, Any]) -> Any:
         """The pymoo algorithm, given ``sampling``, ``crossover``, ``mutation`` and ``eliminate_duplicates``."""
+
+    def _make_termination(self) -> Any:
+        """What pymoo is told about the end of the run: nothing, unless the algorithm has to plan for it."""
+        from pymoo.core.termination import NoTermination
+
+        return NoTermination()
+
+    def _presented(self, F: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Objective values as pymoo is to see them, (k, ``_n_presented``)."""
+        return F
+
+    @property
+    def _n_presented(self) -> int:
+        """Number of objectives that pymoo sees."""
+        return self.n_objectives
+
+    def _population(self, value: object) -> int:
+        """Size of a population, checked."""
+        size = self._integer("population", value, least=2)
+        if size > LARGEST_POPULATION:
+            raise SearcherError(
+                f"searcher {self.name!r}: population must be at most {LARGEST_POPULATION}, got {value!r}"
+            )
+        return size
 
     def _ask(self, n: int | None) -> NDArray[Any]:
         if self._generation is None:
@@ -67,21 +98,21 @@ class PymooSearcher(Searcher):
         from pymoo.core.evaluator import Evaluator
         from pymoo.problems.static import StaticProblem
 
-        Evaluator().eval(StaticProblem(self._problem, F=np.concatenate(self._told)), self._generation)
+        F = self._presented(np.concatenate(self._told))
+        Evaluator().eval(StaticProblem(self._problem, F=F), self._generation)
         self._algorithm.tell(infills=self._generation)
         self._generation = None
 
     def _setup(self) -> None:
         from pymoo.core.duplicate import DefaultDuplicateElimination
         from pymoo.core.problem import Problem
-        from pymoo.core.termination import NoTermination
 
         self._problem = Problem(
-            n_var=self.space.n_variables, n_obj=self.n_objectives, xl=0, xu=self.space.cardinalities - 1, vtype=int
+            n_var=self.space.n_variables, n_obj=self._n_presented, xl=0, xu=self.space.cardinalities - 1, vtype=int
         )
         operators = {**space_operators(self.space), "eliminate_duplicates": DefaultDuplicateElimination()}
         self._algorithm = self._make_algorithm(operators)
-        self._algorithm.setup(self._problem, termination=NoTermination(), seed=self.seed)
+        self._algorithm.setup(self._problem, termination=self._make_termination(), seed=self.seed)
 
 
 def space_operators(space: SearchSpace, *, p_crossover: float = 0.9, p_mutation: float = 0.9) -> dict[str, Any]:
