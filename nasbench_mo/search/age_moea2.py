@@ -214,7 +214,7 @@ def _intercepts(front: NDArray[np.float64], *, corners: NDArray[np.intp]) -> NDA
         return largest
     if not (np.isfinite(plane).all() and (plane > 0).all()):
         return largest
-    scale = 1.0 / plane
+    scale: NDArray[np.float64] = 1.0 / plane
     return scale if np.isfinite(scale).all() else largest
 
 

@@ -59,7 +59,7 @@ class LemonadeSearcher(Searcher):
         n_objectives: int,
         *,
         seed: int = 0,
-        initial: int = 20,
+        initial: int = 10,
         children: int = 100,
         accepted: int = 10,
     ) -> None:

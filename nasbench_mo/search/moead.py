@@ -134,7 +134,8 @@ def _sweeping_moead(
     class SweepingMOEAD(MOEAD):  # type: ignore[misc, unused-ignore]
         def _initialize_advance(self, infills: Any = None, **kwargs: Any) -> None:
             super()._initialize_advance(infills, **kwargs)
-            self.values = self.pop.get("F")
+            self.values: NDArray[np.float64] = self.pop.get("F")
+            self.ideal: NDArray[np.float64] = self.values.min(axis=0)
             self.visits = np.empty(0, dtype=np.intp)  # problems left in this sweep
 
         def _infill(self) -> Any:
@@ -171,6 +172,4 @@ def _sweeping_moead(
             self.pop[beaten] = child
             self.values[beaten] = values
 
-    return SweepingMOEAD(
-        np.maximum(weights, _LEAST_WEIGHT), n_neighbors=n_neighbors, prob_neighbor_mating=1.0, **moves
-    )
+    return SweepingMOEAD(np.maximum(weights, _LEAST_WEIGHT), n_neighbors=n_neighbors, prob_neighbor_mating=1.0, **moves)

@@ -12,7 +12,6 @@ from nasbench_mo.errors import ExhaustedError, SearcherError
 from nasbench_mo.search.base import Searcher
 from nasbench_mo.space import SearchSpace
 
-
 #: pymoo compares every pair of a population.
 LARGEST_POPULATION = 10_000
 
@@ -34,6 +33,7 @@ class PymooSearcher(Searcher):
         self._X: NDArray[Any] = np.empty((0, space.n_variables), dtype=np.int64)
         self._n_given = 0
         self._told: list[NDArray[np.float64]] = []
+        self._exhausted = False
 
     @abstractmethod
     def _make_algorithm(self, operators: dict[str, Any]) -> Any:
@@ -86,8 +86,10 @@ class PymooSearcher(Searcher):
     def _start_generation(self) -> None:
         if self._algorithm is None:
             self._setup()
-        generation = self._algorithm.ask()
+        # Once mating has failed a hundred times, it is not tried again.
+        generation = None if self._exhausted else self._algorithm.ask()
         if generation is None or len(generation) == 0:
+            self._exhausted = True
             raise ExhaustedError(f"searcher {self.name!r}: no offspring differs from the population")
         self._generation = generation
         self._X = generation.get("X")
@@ -95,11 +97,8 @@ class PymooSearcher(Searcher):
         self._told = []
 
     def _finish_generation(self) -> None:
-        from pymoo.core.evaluator import Evaluator
-        from pymoo.problems.static import StaticProblem
-
-        F = self._presented(np.concatenate(self._told))
-        Evaluator().eval(StaticProblem(self._problem, F=F), self._generation)
+        self._problem.values = self._presented(np.concatenate(self._told))
+        self._algorithm.evaluator.eval(self._problem, self._generation)
         self._algorithm.tell(infills=self._generation)
         self._generation = None
 
@@ -107,7 +106,15 @@ class PymooSearcher(Searcher):
         from pymoo.core.duplicate import DefaultDuplicateElimination
         from pymoo.core.problem import Problem
 
-        self._problem = Problem(
+        class ToldProblem(Problem):  # type: ignore[misc, unused-ignore]
+            """Its values are the ones told; pymoo's StaticProblem is the same, but copied for every generation."""
+
+            values: NDArray[np.float64]
+
+            def _evaluate(self, X: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+                out["F"] = self.values
+
+        self._problem = ToldProblem(
             n_var=self.space.n_variables, n_obj=self._n_presented, xl=0, xu=self.space.cardinalities - 1, vtype=int
         )
         operators = {**space_operators(self.space), "eliminate_duplicates": DefaultDuplicateElimination()}

@@ -13,8 +13,8 @@ from nasbench_mo.search.unseen import Unseen
 from nasbench_mo.space import SearchSpace
 
 _BATCH = 64
-#: log2 of the points drawn at once; a Sobol sequence is balanced at powers of two.
-_LOG2_BLOCK = 8
+#: Points drawn at once: a Sobol sequence is balanced at powers of two.
+_BLOCK = 256
 #: Blocks in a row without a new architecture before the rest is drawn at random.
 _PATIENCE = 4
 
@@ -62,10 +62,11 @@ class QuasiRandomSearcher(Searcher):
 
         if self._sequence is None:
             self._sequence = qmc.Sobol(self.space.n_variables, scramble=True, seed=self._rng)
-        points = self._sequence.random_base2(_LOG2_BLOCK)
+        points = self._sequence.random(_BLOCK)
         # min: a coordinate rounded up to 1 belongs to the last cell.
         cells = np.minimum((points * self.space.cardinalities).astype(np.int64), self.space.cardinalities - 1)
-        return cells.astype(self.space.dtype)
+        block: NDArray[Any] = cells.astype(self.space.dtype)
+        return block
 
     def _tell(self, X: NDArray[Any], F: NDArray[np.float64]) -> None:
         pass

@@ -35,7 +35,7 @@ class RegularizedEvolutionSearcher(Searcher):
         Number of members alive, all random at first. The paper's 100 is for 20,000 evaluations; at a budget of 100 it
         is random search. The default is for some hundreds.
     sample
-        Size of a tournament; the paper's is 25 of 100.
+        Size of a tournament; the paper's is 25 of 100, and the default is about the same share.
     batch
         Children proposed before any of them has to be told: the number of parallel workers.
 
@@ -57,8 +57,8 @@ class RegularizedEvolutionSearcher(Searcher):
         n_objectives: int,
         *,
         seed: int = 0,
-        population: int = 20,
-        sample: int = 5,
+        population: int = 30,
+        sample: int = 8,
         batch: int = 1,
     ) -> None:
         super().__init__(space, n_objectives, seed=seed)
@@ -85,7 +85,8 @@ class RegularizedEvolutionSearcher(Searcher):
             return self._unseen.draw(left if n is None else min(n, left))
         if not len(self._X):
             raise SearcherError(f"searcher {self.name!r}: tell values before asking for children of what was proposed")
-        return np.concatenate([self._child() for _ in range(self.batch if n is None else min(n, self.batch))])
+        size = self.batch if n is None else min(n, self.batch)
+        return self._child() if size == 1 else np.concatenate([self._child() for _ in range(size)])
 
     def _tell(self, X: NDArray[Any], F: NDArray[np.float64]) -> None:
         self._unseen.take(X)
@@ -94,12 +95,10 @@ class RegularizedEvolutionSearcher(Searcher):
         self._rank = None
 
     def _child(self) -> NDArray[Any]:
-        child = self.space.from_codes([])
         for _ in range(self.RETRIES):
             child = self.space.mutate(self._X[[self._parent()]], rng=self._rng)
-            fresh = self._unseen.take(child)
-            if len(fresh):
-                return fresh
+            if len(self._unseen.take(child)):
+                break
         return child
 
     def _parent(self) -> int:

@@ -110,7 +110,8 @@ class RVEASearcher(PymooSearcher):
 def unit_vectors(directions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows scaled to length one, (k, m)."""
     lengths: NDArray[np.float64] = np.linalg.norm(directions, axis=1, keepdims=True)
-    return directions / lengths
+    vectors: NDArray[np.float64] = directions / lengths
+    return vectors
 
 
 def smallest_angles(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
