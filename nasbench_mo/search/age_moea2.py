@@ -7,7 +7,7 @@ because pymoo's needs numba, and compiles with reordered arithmetic that need no
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +44,15 @@ class AGEMOEA2Searcher(PymooSearcher):
 
     Notes
     -----
-    Two departures from pymoo's implementation: fronts after the first are shifted by the ideal point before their
-    distance to it is taken, as the first one is; and the last front that fits in part is valued too when it is not the
-    first, where pymoo leaves its order to chance.
+    Departures from pymoo's implementation: a member's spread is divided by its own distance from the ideal point, where
+    pymoo's indices are swapped and divide by that of its neighbours; fronts after the first are shifted by the ideal
+    point before their distance to it is taken, as the first one is; and the last front that fits in part is valued too
+    when it is not the first, where pymoo leaves its order to chance. Corners are looked for before the axes are scaled,
+    so each objective is measured in its range among the first generation.
     """
 
     name = "age-moea2"
+    rescales: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -214,7 +217,7 @@ def _intercepts(front: NDArray[np.float64], *, corners: NDArray[np.intp]) -> NDA
         return largest
     if not (np.isfinite(plane).all() and (plane > 0).all()):
         return largest
-    scale: NDArray[np.float64] = 1.0 / plane
+    scale = 1.0 / np.asarray(plane, dtype=np.float64)
     return scale if np.isfinite(scale).all() else largest
 
 

@@ -73,7 +73,8 @@ class LemonadeSearcher(Searcher):
             )
         self._rng = np.random.default_rng(self.seed)
         self._unseen = Unseen(space, rng=self._rng)
-        self._queue = self._unseen.draw(self.initial)
+        self._queue = space.from_codes([])
+        self._started = False
         self._awaited: set[bytes] = set()
         # The population: the front of all that was told.
         self._X = space.from_codes([])
@@ -104,6 +105,10 @@ class LemonadeSearcher(Searcher):
             raise SearcherError(f"searcher {self.name!r}: tell this generation's values before asking for the next")
         if not self._unseen.n_left:
             raise ExhaustedError(f"searcher {self.name!r}: all {self.space.size} architectures have been proposed")
+        if not self._started:
+            self._started = True
+            self._queue = self._unseen.draw(self.initial)
+            return
         cheap = self._known_values(self._X)
         children = self._unseen.left(self._generate_children(cheap))
         if not len(children):

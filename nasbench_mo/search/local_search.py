@@ -48,19 +48,24 @@ class LocalSearchSearcher(Searcher):
         self._rng = np.random.default_rng(self.seed)
         self._unseen = Unseen(space, rng=self._rng)
         self._awaited: set[bytes] = set()
-        self._begin()
+        self._started = False
+        self._queue = space.from_codes([])
+        self._forget()
 
     def options(self) -> dict[str, float | int | str]:
         """Number of random starts."""
         return {"starts": self.starts}
 
-    def _begin(self) -> None:
-        self._queue = self._unseen.draw(self.starts)
+    def _forget(self) -> None:
+        """Begin with no members."""
         self._X = self.space.from_codes([])
         self._F = np.empty((0, self.n_objectives))
         self._explored = np.empty(0, dtype=bool)
 
     def _ask(self, n: int | None) -> NDArray[Any]:
+        if not self._started:
+            self._queue = self._unseen.draw(self.starts)
+            self._started = True
         while not len(self._queue) and not self._explored.all():
             self._explore()
         if not len(self._queue):
@@ -68,7 +73,8 @@ class LocalSearchSearcher(Searcher):
                 raise SearcherError(f"searcher {self.name!r}: tell the values of the last proposals first")
             if not self._unseen.n_left:
                 raise ExhaustedError(f"searcher {self.name!r}: all {self.space.size} architectures have been proposed")
-            self._begin()
+            self._forget()
+            self._queue = self._unseen.draw(self.starts)
         proposed, self._queue = self._queue[:n], self._queue[n:] if n is not None else self._queue[:0]
         self._awaited.update(row.tobytes() for row in proposed)
         return proposed

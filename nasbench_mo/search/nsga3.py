@@ -7,10 +7,7 @@ approach, part I", IEEE TEC 18(4), 2014. Normalisation, niching and survival are
 from __future__ import annotations
 
 import warnings
-from typing import Any, final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, ClassVar, final
 
 from nasbench_mo.search.directions import lattice
 from nasbench_mo.search.pymoo_base import PymooSearcher, space_operators
@@ -42,6 +39,7 @@ class NSGA3Searcher(PymooSearcher):
     """
 
     name = "nsga3"
+    rescales: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -55,7 +53,6 @@ class NSGA3Searcher(PymooSearcher):
         super().__init__(space, n_objectives, seed=seed)
         self.population = self._population(population)
         self.p_mutation = self._real("p_mutation", p_mutation, least=0, most=1)
-        self._scale: NDArray[np.float64] | None = None
 
     def options(self) -> dict[str, float | int | str]:
         """Population size and mutation probability."""
@@ -67,12 +64,6 @@ class NSGA3Searcher(PymooSearcher):
         directions = lattice(self.population, n_objectives=self.n_objectives)
         moves = space_operators(self.space, p_crossover=1.0, p_mutation=self.p_mutation)
         return NSGA3(ref_dirs=directions, pop_size=max(self.population, len(directions)), **{**operators, **moves})
-
-    def _presented(self, F: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self._scale is None:
-            span = np.ptp(F, axis=0)
-            self._scale = np.where(span > 0, span, 1.0)
-        return F / self._scale
 
     def _finish_generation(self) -> None:
         with warnings.catch_warnings():  # pymoo's survival switches all warnings of the process off

@@ -24,6 +24,8 @@ class PymooSearcher(Searcher):
     """
 
     accepts_foreign: ClassVar[bool] = False
+    #: Whether pymoo sees each objective in its range among the first generation instead of its unit.
+    rescales: ClassVar[bool] = False
 
     def __init__(self, space: SearchSpace, n_objectives: int, *, seed: int = 0) -> None:
         super().__init__(space, n_objectives, seed=seed)
@@ -34,6 +36,7 @@ class PymooSearcher(Searcher):
         self._n_given = 0
         self._told: list[NDArray[np.float64]] = []
         self._exhausted = False
+        self._scale: NDArray[np.float64] | None = None
 
     @abstractmethod
     def _make_algorithm(self, operators: dict[str, Any]) -> Any:
@@ -47,7 +50,12 @@ class PymooSearcher(Searcher):
 
     def _presented(self, F: NDArray[np.float64]) -> NDArray[np.float64]:
         """Objective values as pymoo is to see them, (k, ``_n_presented``)."""
-        return F
+        if not self.rescales:
+            return F
+        if self._scale is None:
+            span = np.ptp(F, axis=0)
+            self._scale = np.where(span > 0, span, 1.0)
+        return F / self._scale
 
     @property
     def _n_presented(self) -> int:

@@ -40,8 +40,9 @@ def crowding_distance(F: NDArray[np.float64]) -> NDArray[np.float64]:
     The sum over the objectives of the gap between a row's two neighbours, as a share of the range (Deb et al. 2002,
     Section III-B). An objective with one value only is left out. O(m n log n).
     """
-    n, _ = F.shape
-    distance = np.zeros(n)
+    distance = np.zeros(len(F))
+    if not len(F):
+        return distance
     for values in F.T:
         order = values.argsort(kind="stable")
         ordered = values[order]

@@ -109,8 +109,7 @@ class RVEASearcher(PymooSearcher):
 
 def unit_vectors(directions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows scaled to length one, (k, m)."""
-    lengths: NDArray[np.float64] = np.linalg.norm(directions, axis=1, keepdims=True)
-    vectors: NDArray[np.float64] = directions / lengths
+    vectors: NDArray[np.float64] = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     return vectors
 
 
@@ -118,7 +117,8 @@ def smallest_angles(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Angle of each unit vector to its nearest neighbour, (k,), gamma in the paper; never 0."""
     cosines = np.clip(vectors @ vectors.T, -1.0, 1.0)
     np.fill_diagonal(cosines, -1.0)
-    return np.maximum(np.arccos(cosines.max(axis=1)), _TINY)
+    angles: NDArray[np.float64] = np.maximum(np.arccos(cosines.max(axis=1)), _TINY)
+    return angles
 
 
 def angle_penalized_selection(
