@@ -105,11 +105,12 @@ class RegularizedEvolutionSearcher(Searcher):
         """Index of a tournament's winner among the living."""
         if self._rank is None:
             self._rank = pareto_rank(self._F)
-        drawn = self._rng.integers(0, len(self._X), size=self.sample)
-        ranks = self._rank[drawn]
-        best = drawn[ranks == ranks.min()]
+        ranks = self._rank.tolist()  # plain lists: with a dozen members they are faster than arrays
+        drawn = self._rng.integers(0, len(ranks), size=self.sample).tolist()
+        lowest = min(ranks[i] for i in drawn)
+        best: list[int] = [i for i in drawn if ranks[i] == lowest]
         if len(best) == 1:
-            return int(best[0])
-        front = np.flatnonzero(self._rank == ranks.min())
-        distance = crowding_distance(self._F[front])[np.searchsorted(front, best)]
-        return int(best[distance.argmax()])
+            return best[0]
+        front = np.flatnonzero(self._rank == lowest)
+        distance = dict(zip(front.tolist(), crowding_distance(self._F[front]).tolist(), strict=True))
+        return max(best, key=distance.__getitem__)
