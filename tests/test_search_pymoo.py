@@ -287,11 +287,13 @@ def test_angle_penalized_selection_is_that_of_a_slow_loop(n: int, seed: int, pro
     assert found.tolist() == [best[k][1] for k in sorted(best)]
 
 
-def test_a_point_on_a_reference_vector_and_the_ideal_point_itself_are_at_home() -> None:
-    vectors = unit_vectors(lattice(10, n_objectives=3))
-    F = np.vstack([vectors * 3.3, np.zeros(3)])  # cosines that rounding lifts above 1
+def test_points_on_a_reference_vector_and_the_ideal_point_itself_are_at_home() -> None:
+    vectors = unit_vectors(np.random.default_rng(0).random((200, 3)))
+    F = np.vstack([vectors * 3.3, np.zeros(3)])
+    lengths = np.linalg.norm(F[:-1], axis=1, keepdims=True)
+    assert ((F[:-1] / lengths) @ vectors.T).max() > 1.0  # a cosine that rounding has lifted above 1
     found = angle_penalized_selection(F, vectors, gamma=smallest_angles(vectors), progress=1.0)
-    assert set(found.tolist()) == {*range(1, 10), 10}  # the ideal point beats the first, whose place it takes
+    assert set(found.tolist()) == {*range(1, 200), 200}  # the ideal point beats the first, whose place it takes
 
 
 def test_smallest_angles_of_a_quarter_circle() -> None:
@@ -377,3 +379,15 @@ def test_values_are_numbers_whatever_ties_there_are(F: NDArray[np.float64]) -> N
     ranks, _ = front_and_value(np.vstack([F, worse]))
     assert (ranks[len(F) :] > 0).all()
     assert rank.min() == 0
+
+
+def test_the_best_fronts_survive_and_of_the_last_the_most_valuable() -> None:
+    made: Any = searcher("age-moea2", NB201, 2, seed=5, population=10)
+    first, second = made.ask(), None
+    made.tell(first, opposed(first.astype(int)))
+    second = made.ask()
+    made.tell(second, opposed(second.astype(int)))
+    F = opposed(np.concatenate([first, second]).astype(int)) / made._scale
+    rank, value = front_and_value(F)
+    expected = sorted(range(20), key=lambda i: (rank[i], -value[i]))[:10]
+    assert sorted(made._algorithm.pop.get("F").tolist()) == sorted(F[expected].tolist())

@@ -18,7 +18,7 @@ from nasbench_mo.space import SearchSpace
 DECOMPOSITIONS = ("tchebycheff", "pbi")
 #: Weights of zero become this, so that an objective without weight still breaks ties.
 _LEAST_WEIGHT = 1e-5
-#: Penalty of PBI in Zhang & Li, Section V.
+#: Penalty of PBI in Zhang & Li.
 _THETA = 5.0
 
 
@@ -29,7 +29,7 @@ class MOEADSearcher(PymooSearcher):
     Each weight vector of a Das-Dennis lattice is a scalar problem with one current member. A sweep visits the problems
     in random order; each visit mates two members of the problem's neighbourhood, and the child replaces whichever
     current members of that neighbourhood it beats. Scalar problems see objectives scaled to 0..1 between the best value
-    so far and the worst one among the current members, Section IV of the paper, as objectives differ in units.
+    so far and the worst one among the current members, as the paper proposes for differing units.
 
     A child is a uniform crossover (p_c = 1, as in the paper), then with probability ``p_mutation`` a change of one
     variable. Repeated children are proposed again, as in the paper.
@@ -41,8 +41,8 @@ class MOEADSearcher(PymooSearcher):
         default). The paper's 100 to 300 are for 25,000 evaluations and more; the default is for some hundreds, as that
         of ``nsga2``.
     neighbours
-        Size T of a neighbourhood, the problem itself included. The paper's is 20 of 100 to 300; the default is a fifth
-        of the default population, rounded up a little.
+        Size T of a neighbourhood, the problem itself included. The paper's is 20 of 100 to 300; the default is a quarter
+        of the default population.
     decomposition
         ``"tchebycheff"`` or ``"pbi"`` (boundary intersection with a penalty of 5), both in the paper.
     batch

@@ -26,8 +26,8 @@ class NSGA3Searcher(PymooSearcher):
     ----------
     population
         Number of survivors and of offspring: this many, or the next number that makes a lattice (21 with three
-        objectives for the default). The paper's 91 directions for three objectives are for 40,000 evaluations; the
-        default is for some hundreds, as that of ``nsga2``.
+        objectives for the default). The paper's 91 directions for three objectives are for hundreds of
+        generations; the default is for some hundreds of evaluations, as that of ``nsga2``.
     p_mutation
         Probability that an offspring changes one variable.
 

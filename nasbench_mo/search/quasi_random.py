@@ -31,7 +31,7 @@ class QuasiRandomSearcher(Searcher):
     References
     ----------
     I. M. Sobol', USSR Comput. Math. Math. Phys. 7(4), 1967; A. B. Owen, "Scrambling Sobol' and Niederreiter-Xing
-    points", J. Complexity 14(4), 1998; for the tuning of networks: Bergstra & Bengio, JMLR 2012, Section 4, and
+    points", J. Complexity 14(4), 1998; for the tuning of networks: Bergstra & Bengio, JMLR 2012, and
     Bousquet et al., "Critical hyper-parameters: no random, no cry", 2017. The sequence is SciPy's.
     """
 

@@ -36,7 +36,8 @@ class RVEASearcher(PymooSearcher):
     population
         Number of reference vectors and of offspring: this many, or the next number that makes a Das-Dennis lattice (21
         with three objectives for the default). There are fewer survivors where vectors have no members. The paper's
-        105 for three objectives are for 50,000 evaluations; the default is for some hundreds, as that of ``nsga2``.
+        hundred and more are for tens of thousands of evaluations; the default is for some hundreds, as that of
+        ``nsga2``.
     budget
         Evaluations after which the angle has its full weight: give the budget of the run. A longer run goes on with
         the full weight, a shorter one ends before it.
@@ -139,7 +140,7 @@ def angle_penalized_selection(
 
     Notes
     -----
-    Equations 6 to 9 of the paper, except that the weight of the angle is 1 instead of m = 2 with two objectives, as in
+    The angle-penalised distance of the paper, except that the weight of the angle is 1 instead of m = 2 with two objectives, as in
     pymoo.
     """
     m = F.shape[1]
