@@ -41,8 +41,8 @@ class MOEADSearcher(PymooSearcher):
         default). The paper's 100 to 300 are for 25,000 evaluations and more; the default is for some hundreds, as that
         of ``nsga2``.
     neighbours
-        Size T of a neighbourhood, the problem itself included. The paper's is 20 of 100 to 300; the default is a quarter
-        of the default population.
+        Size T of a neighbourhood, the problem itself included. The paper's is 20 of 100 to 300; the default is a
+        quarter of the default population.
     decomposition
         ``"tchebycheff"`` or ``"pbi"`` (boundary intersection with a penalty of 5), both in the paper.
     batch

@@ -140,15 +140,14 @@ def angle_penalized_selection(
 
     Notes
     -----
-    The angle-penalised distance of the paper, except that the weight of the angle is 1 instead of m = 2 with two objectives, as in
-    pymoo.
+    The angle-penalised distance of the paper. pymoo's weighs the angle with two objectives by 1 instead of m = 2.
     """
     m = F.shape[1]
     distance = np.maximum(np.linalg.norm(F, axis=1), _TINY)
     angles = np.arccos(np.clip((F / distance[:, None]) @ vectors.T, -1.0, 1.0))
     niche = angles.argmin(axis=1)
     theta = angles[np.arange(len(F)), niche]
-    penalized = distance * (1.0 + (m if m > 2 else 1.0) * progress * theta / gamma[niche])
+    penalized = distance * (1.0 + m * progress * theta / gamma[niche])
     order = np.lexsort((penalized, niche))  # stable: the first of equals
     _, first = np.unique(niche[order], return_index=True)
     survivors: NDArray[np.intp] = order[first]
