@@ -167,7 +167,7 @@ def test_manifest_recomputes_the_published_one(call):
     [
         (("query", "nb201s-c10-eyeris-v1", CELL), ["nb201s-c10-eyeriss-v1"]),
         (("query", DEMO, "|nor_conv_9x9~0|"), ["|nor_conv_9x9~0|", "not an architecture"]),
-        (("show", "nsga3"), ["nsga2"]),
+        (("show", "nsga4"), ["nsga2"]),
         (("predict", "nb201-c10-valerr-xgb-v9", CELL), ["nb201-c10-valerr-xgb-v1"]),
         (("search", DEMO, "--searcher", "nsga"), ["nsga2"]),
         (("search", DEMO, "--option", "population"), ["NAME=VALUE"]),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from nasbench_mo.errors import SearcherError
+from nasbench_mo.errors import ArchitectureError, ExhaustedError, SearcherError
 from nasbench_mo.search import SEARCHERS, Searcher, searcher
+from nasbench_mo.search.base import KnownColumn
 from nasbench_mo.space import CategoricalSpace, SearchSpace, space
 from nasbench_mo.testing import check_searcher
 
@@ -17,7 +21,10 @@ from nasbench_mo.testing import check_searcher
 @pytest.mark.parametrize("name", SEARCHERS.names())
 @pytest.mark.parametrize("where", ["nb201", "fbnet"])
 def test_a_registered_searcher_keeps_the_contract(name: str, where: str) -> None:
-    check_searcher(lambda s, m, seed: searcher(name, s, m, seed=seed), space=space(where))
+    # One new interpreter a searcher is enough: it costs as much as all the rest.
+    check_searcher(
+        lambda s, m, seed: searcher(name, s, m, seed=seed), space=space(where), other_process=where == "nb201"
+    )
 
 
 def test_the_contract_wants_a_space_on_which_seeds_can_differ() -> None:
@@ -125,6 +132,166 @@ class _Divides(Sampler):
             raise SearcherError("all values are equal")
 
 
+class _NoSingles(Sampler):
+    """Has nothing to say to one who asks for one architecture twice in a row."""
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        previous, self.__dict__["previous"] = self.__dict__.get("previous"), n
+        return self.space.sample(0 if n == 1 and previous == 1 else n or 3, rng=self._rng)
+
+
+class _NeedsTellFirst(Sampler):
+    """Fails by an error that is no SearcherError, and so ends a run, where values have to be told first."""
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        if self.n_asked > self.n_told:
+            raise ArchitectureError("tell first")
+        return super()._ask(n)
+
+
+class _LosesAsked(Sampler):
+    """Its refusal costs a random number."""
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        X = super()._ask(n)
+        if self.n_asked > self.n_told + 5:
+            raise SearcherError("tell first")
+        return X
+
+
+class _EndsUntold(Sampler):
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        if self.n_asked > self.n_told + 30:
+            raise ExhaustedError("enough")
+        return super()._ask(n)
+
+
+class _Jealous(Sampler):
+    """Refuses what it has not proposed, and does not say so on its class."""
+
+    def __init__(self, space: SearchSpace, n_objectives: int, *, seed: int = 0) -> None:
+        super().__init__(space, n_objectives, seed=seed)
+        self._mine: list[bytes] = []
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        X = super()._ask(n)
+        self._mine += [row.tobytes() for row in X]
+        return X
+
+    def _tell(self, X: NDArray[Any], F: NDArray[np.float64]) -> None:
+        if any(row.tobytes() not in self._mine for row in X):
+            raise SearcherError("not mine")
+
+
+class _SaysJealous(Sampler):
+    """Takes what it says it refuses."""
+
+    accepts_foreign = False
+
+
+class _JealousOnce(_Jealous):
+    """Refuses what it has not proposed, and takes what it has proposed any number of times."""
+
+    accepts_foreign = False
+
+
+class _HatesRepeats(Sampler):
+    def _tell(self, X: NDArray[Any], F: NDArray[np.float64]) -> None:
+        told = self.__dict__.setdefault("told", set())
+        for row in X:
+            if self.n_told < 20 and row.tobytes() in told:
+                raise SearcherError("told before")
+            told.add(row.tobytes())
+
+
+class _Curious(Sampler):
+    """Uses known objectives although it says that it does not want them."""
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        return np.roll(super()._ask(n), len(self._known), axis=1) if self._equal() else super()._ask(n)
+
+    def _equal(self) -> bool:
+        return len(set(self.space.cardinalities)) == 1
+
+
+class _TakesKnownLate(Sampler):
+    def set_known(self, columns: Mapping[int, KnownColumn]) -> None:
+        self._known = dict(columns)
+
+
+class _GivesUpEarly(Sampler):
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        if self.space.size == 6 and self.n_asked >= 2:
+            raise ExhaustedError("two are enough")
+        return super()._ask(n)
+
+
+class _Revives(Sampler):
+    """Exhausted at every other ask only."""
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        asks = self.__dict__["asks"] = self.__dict__.get("asks", 0) + 1
+        if self.space.size <= 6 and self.n_asked >= 60 and asks % 2:
+            raise ExhaustedError("all")
+        return super()._ask(n)
+
+
+class _MovesTheGlobalGenerator(Sampler):
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        np.random.random()  # noqa: NPY002
+        return super()._ask(n)
+
+
+class _SeedsPython(Sampler):
+    def _tell(self, X: NDArray[Any], F: NDArray[np.float64]) -> None:
+        random.seed(0)
+
+
+class _SilencesWarnings(Sampler):
+    def _tell(self, X: NDArray[Any], F: NDArray[np.float64]) -> None:
+        warnings.simplefilter("ignore")
+
+
+class _ReadsTheGlobalGenerator(Sampler):
+    """Draws from the global generator, and puts it back where it was."""
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        state = np.random.get_state(legacy=False)  # noqa: NPY002
+        drawn = int(state["state"]["key"][0]) if state["state"]["pos"] == 624 else 0
+        return self.space.sample(n or 3, rng=np.random.default_rng([self.seed, self.n_told, drawn]))
+
+
+class _CountsItsKind(Sampler):
+    """Large batches, which only a run asks for, depend on how many of its kind were made before."""
+
+    made = 0
+
+    def __init__(self, space: SearchSpace, n_objectives: int, *, seed: int = 0) -> None:
+        super().__init__(space, n_objectives, seed=seed)
+        _CountsItsKind.made += 1
+        self._number = _CountsItsKind.made
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        return self.space.sample(64, rng=np.random.default_rng(self._number)) if n == 64 else super()._ask(n)
+
+
+class _HidesAnOption(Sampler):
+    def __init__(self, space: SearchSpace, n_objectives: int, *, seed: int = 0, shift: int = 0) -> None:
+        super().__init__(space, n_objectives, seed=seed)
+        self._shift = shift
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        return (super()._ask(n) + self._shift) % self.space.cardinalities
+
+
+class _OrderedByHash(Sampler):
+    """Takes the order of a set of texts, which is another one in each process."""
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        drawn = self.space.sample(n or 3, rng=self._rng)
+        return self.space.encode(list(set(self.space.decode(drawn))))
+
+
 class _WantsRoom(Sampler):
     def _ask(self, n: int | None) -> NDArray[Any]:
         if self.space.size < 5:
@@ -146,6 +313,24 @@ BROKEN = {
     _TwoObjectivesOnly: "searches with 3 objectives",
     _Divides: "equal objective values",
     _WantsRoom: "a space of 1 architectures",
+    _NoSingles: "one architecture at a time",
+    _NeedsTellFirst: "asking again before telling.*ArchitectureError",
+    _LosesAsked: "a refused ask left a trace",
+    _EndsUntold: "asking again before telling.*exhausted after",
+    _Jealous: "as it declares.*not mine",
+    _SaysJealous: "foreign points before the first ask: expected SearcherError",
+    _JealousOnce: "a second tell: expected SearcherError",
+    _HatesRepeats: "as it declares.*told before",
+    _Curious: "known objectives that it does not want",
+    _TakesKnownLate: "known objectives after the first ask",
+    _GivesUpEarly: "it gave up after",
+    _Revives: "once it is exhausted: expected ExhaustedError",
+    _MovesTheGlobalGenerator: "it changed NumPy's global random generator",
+    _SeedsPython: "it changed Python's global random generator",
+    _SilencesWarnings: "it changed the warning filters",
+    _ReadsTheGlobalGenerator: "depend on a global random generator",
+    _CountsItsKind: "an interrupted run resumes.*has changed since",
+    _OrderedByHash: "another process gave other proposals",
 }
 
 
@@ -157,3 +342,19 @@ def test_the_simplest_searcher_keeps_the_contract() -> None:
 def test_the_contract_names_the_law_a_broken_searcher_breaks(broken: type[Sampler]) -> None:
     with pytest.raises(AssertionError, match=rf"(?s)searcher 'sampler' breaks the law '.*{BROKEN[broken]}"):
         check_searcher(lambda s, m, seed: broken(s, m, seed=seed), space=space("nb201"))
+
+
+def test_the_contract_notices_an_option_that_is_not_reported() -> None:
+    with pytest.raises(AssertionError, match="its options gave other proposals here"):
+        check_searcher(lambda s, m, seed: _HidesAnOption(s, m, seed=seed, shift=1), space=space("nb201"))
+    check_searcher(
+        lambda s, m, seed: _HidesAnOption(s, m, seed=seed, shift=1), space=space("nb201"), other_process=False
+    )
+
+
+def test_the_contract_says_so_when_a_class_cannot_be_imported_elsewhere() -> None:
+    class Local(Sampler):
+        pass
+
+    with pytest.raises(AssertionError, match=r"in another process.*cannot be imported by its name"):
+        check_searcher(lambda s, m, seed: Local(s, m, seed=seed), space=space("nb201"))

@@ -14,7 +14,16 @@ SEARCHERS = Registry(
     "searcher",
     builtins={
         "random": "nasbench_mo.search.random:RandomSearcher",
+        "quasi-random": "nasbench_mo.search.quasi_random:QuasiRandomSearcher",
+        "local-search": "nasbench_mo.search.local_search:LocalSearchSearcher",
+        "regularized-evolution": "nasbench_mo.search.regularized_evolution:RegularizedEvolutionSearcher",
+        "lemonade": "nasbench_mo.search.lemonade:LemonadeSearcher",
         "nsga2": "nasbench_mo.search.nsga2:NSGA2Searcher",
+        "nsga3": "nasbench_mo.search.nsga3:NSGA3Searcher",
+        "moead": "nasbench_mo.search.moead:MOEADSearcher",
+        "sms-emoa": "nasbench_mo.search.sms_emoa:SMSEMOASearcher",
+        "age-moea2": "nasbench_mo.search.age_moea2:AGEMOEA2Searcher",
+        "rvea": "nasbench_mo.search.rvea:RVEASearcher",
     },
     group="nasbench_mo.searchers",
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,12 +12,21 @@ from numpy.typing import ArrayLike, NDArray
 from nasbench_mo.errors import SearcherError
 from nasbench_mo.space import SearchSpace
 
+#: Values of one objective that cost nothing: (n, d) encodings to (n,) minimised, finite values.
+KnownColumn = Callable[[NDArray[Any]], NDArray[np.float64]]
+
 
 class Searcher(ABC):
     """A multi-objective optimiser over a search space. Abstract; each algorithm is one final class.
 
     It proposes architectures and is told their minimised objective values; it never sees a problem. The same seed
     and the same answers give the same proposals, in every process.
+
+    What is not the same for every searcher is declared on its class: whether it takes architectures that it has not
+    proposed (:attr:`accepts_foreign`) and whether it has a use for objectives that cost nothing
+    (:attr:`wants_known`). Asking again before telling either yields more proposals or is refused with a
+    :class:`SearcherError`; nothing is lost by trying. One that has proposed everything raises
+    :class:`ExhaustedError`, again and again; one that cannot tell may repeat itself instead.
 
     Parameters
     ----------
@@ -30,6 +40,11 @@ class Searcher(ABC):
 
     #: Registered name.
     name: str
+    #: Whether :meth:`tell` takes architectures that were not proposed, or were told before. Otherwise it refuses
+    #: them with a :class:`SearcherError` and stays as it was.
+    accepts_foreign: ClassVar[bool] = True
+    #: Whether objectives that cost nothing to know (:meth:`set_known`) change what is proposed.
+    wants_known: ClassVar[bool] = False
 
     def __init__(self, space: SearchSpace, n_objectives: int, *, seed: int = 0) -> None:
         self.space = space
@@ -37,6 +52,7 @@ class Searcher(ABC):
         self.seed = self._integer("seed", seed, least=0)
         self.n_asked = 0
         self.n_told = 0
+        self._known: dict[int, KnownColumn] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(space={self.space.name!r}, n_objectives={self.n_objectives}, seed={self.seed})"
@@ -50,9 +66,61 @@ class Searcher(ABC):
             )
         return whole
 
+    def _real(self, option: str, value: object, *, least: float, most: float) -> float:
+        """Value of an option as a plain float within its bounds, or a :class:`SearcherError`."""
+        is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+        real = float(value) if is_number else np.nan  # type: ignore[arg-type]
+        if not least <= real <= most:
+            raise SearcherError(f"searcher {self.name!r}: {option} must lie in {least:g}..{most:g}, got {value!r}")
+        return real
+
     def options(self) -> dict[str, float | int | str]:
         """Settings that identify the searcher besides its name and seed."""
         return {}
+
+    def set_known(self, columns: Mapping[int, KnownColumn]) -> None:
+        """Offer objectives whose values are known without an evaluation, such as counts of parameters.
+
+        Whoever runs the search calls this before the first :meth:`ask`, and may leave it out. :meth:`tell` still
+        receives every objective. A searcher whose :attr:`wants_known` is False proposes the same with and without.
+
+        Parameters
+        ----------
+        columns
+            Index of an objective, 0..m-1, to the function that gives its (n,) minimised, finite values for (n, d)
+            encodings. They have to be what :meth:`tell` will say of the same architectures, and always the same:
+            they are part of the problem, so a run that is resumed offers them again.
+
+        Raises
+        ------
+        SearcherError
+            Something was asked or told already, an index is no objective, or a column is not a function.
+        """
+        if self.n_asked or self.n_told:
+            raise SearcherError(f"searcher {self.name!r}: offer known objectives before the first ask")
+        for j, column in columns.items():
+            if isinstance(j, bool) or not isinstance(j, (int, np.integer)) or not 0 <= j < self.n_objectives:
+                raise SearcherError(
+                    f"searcher {self.name!r}: a known objective is one of 0..{self.n_objectives - 1}, got {j!r}"
+                )
+            if not callable(column):
+                raise SearcherError(
+                    f"searcher {self.name!r}: known objective {j} must be a function of encodings, got {column!r}"
+                )
+        self._known = {int(j): columns[j] for j in sorted(columns)}
+
+    def _known_values(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Values of the known objectives, in the order of their indices: (n, k), k is 0 where none is known."""
+        values = np.empty((len(X), len(self._known)))
+        for i, (j, column) in enumerate(self._known.items()):
+            found = np.asarray(column(X), dtype=np.float64)
+            if found.shape != (len(X),) or not np.isfinite(found).all():
+                raise SearcherError(
+                    f"searcher {self.name!r}: known objective {j} must give {len(X)} finite values, one an "
+                    f"architecture; got shape {found.shape}"
+                )
+            values[:, i] = found
+        return values
 
     def ask(self, n: int | None = None) -> NDArray[Any]:
         """Propose architectures, (k, d) with 1 <= k <= n.
@@ -84,14 +152,14 @@ class Searcher(ABC):
         Parameters
         ----------
         X
-            (k, d) encodings, rows of what was asked, in that order.
+            (k, d) encodings: rows of what was asked, in that order, or any where :attr:`accepts_foreign`.
         F
             (k, m) minimised, finite values.
 
         Raises
         ------
         SearcherError
-            The shapes do not fit or a value is not finite.
+            The shapes do not fit, a value is not finite, or it takes only what it proposed and this is not that.
         """
         encodings = np.array(self.space.check(X))  # copies: the caller may reuse its arrays
         values = np.array(F, dtype=np.float64)

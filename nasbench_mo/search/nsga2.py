@@ -12,9 +12,6 @@ from nasbench_mo.errors import SearcherError
 from nasbench_mo.search.pymoo_base import PymooSearcher, space_operators
 from nasbench_mo.space import SearchSpace
 
-#: NSGA-II compares every pair of a population.
-LARGEST_POPULATION = 10_000
-
 
 @final
 class NSGA2Searcher(PymooSearcher):
@@ -45,9 +42,7 @@ class NSGA2Searcher(PymooSearcher):
         super().__init__(space, n_objectives, seed=seed)
         if not 0 <= p_mutation <= 1:
             raise SearcherError(f"searcher 'nsga2': p_mutation must lie in 0..1, got {p_mutation}")
-        self.population = self._integer("population", population, least=2)
-        if self.population > LARGEST_POPULATION:
-            raise SearcherError(f"searcher 'nsga2': population must be at most {LARGEST_POPULATION}, got {population}")
+        self.population = self._population(population)
         self.p_mutation = float(p_mutation)
 
     def options(self) -> dict[str, float | int | str]:

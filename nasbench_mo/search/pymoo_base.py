@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,20 @@ from nasbench_mo.errors import ExhaustedError, SearcherError
 from nasbench_mo.search.base import Searcher
 from nasbench_mo.space import SearchSpace
 
+#: pymoo compares every pair of a population.
+LARGEST_POPULATION = 10_000
+
 
 class PymooSearcher(Searcher):
     """One pymoo algorithm on categorical variables. Abstract: a searcher names its algorithm.
 
-    A generation is asked for in parts of any size; pymoo advances when all of it has been told.
+    A generation is asked for in parts of any size; pymoo advances when all of it has been told. Hence it takes only
+    what it proposed, in that order.
     """
+
+    accepts_foreign: ClassVar[bool] = False
+    #: Whether pymoo sees each objective in its range among the first generation instead of its unit.
+    rescales: ClassVar[bool] = False
 
     def __init__(self, space: SearchSpace, n_objectives: int, *, seed: int = 0) -> None:
         super().__init__(space, n_objectives, seed=seed)
@@ -27,10 +35,41 @@ class PymooSearcher(Searcher):
         self._X: NDArray[Any] = np.empty((0, space.n_variables), dtype=np.int64)
         self._n_given = 0
         self._told: list[NDArray[np.float64]] = []
+        self._exhausted = False
+        self._scale: NDArray[np.float64] | None = None
 
     @abstractmethod
     def _make_algorithm(self, operators: dict[str, Any]) -> Any:
         """The pymoo algorithm, given ``sampling``, ``crossover``, ``mutation`` and ``eliminate_duplicates``."""
+
+    def _make_termination(self) -> Any:
+        """What pymoo is told about the end of the run: nothing, unless the algorithm has to plan for it."""
+        from pymoo.core.termination import NoTermination
+
+        return NoTermination()
+
+    def _presented(self, F: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Objective values as pymoo is to see them, (k, ``_n_presented``)."""
+        if not self.rescales:
+            return F
+        if self._scale is None:
+            span = np.ptp(F, axis=0)
+            self._scale = np.where(span > 0, span, 1.0)
+        return F / self._scale
+
+    @property
+    def _n_presented(self) -> int:
+        """Number of objectives that pymoo sees."""
+        return self.n_objectives
+
+    def _population(self, value: object) -> int:
+        """Size of a population, checked."""
+        size = self._integer("population", value, least=2)
+        if size > LARGEST_POPULATION:
+            raise SearcherError(
+                f"searcher {self.name!r}: population must be at most {LARGEST_POPULATION}, got {value!r}"
+            )
+        return size
 
     def _ask(self, n: int | None) -> NDArray[Any]:
         if self._generation is None:
@@ -55,8 +94,10 @@ class PymooSearcher(Searcher):
     def _start_generation(self) -> None:
         if self._algorithm is None:
             self._setup()
-        generation = self._algorithm.ask()
+        # Once mating has failed a hundred times, it is not tried again.
+        generation = None if self._exhausted else self._algorithm.ask()
         if generation is None or len(generation) == 0:
+            self._exhausted = True
             raise ExhaustedError(f"searcher {self.name!r}: no offspring differs from the population")
         self._generation = generation
         self._X = generation.get("X")
@@ -64,24 +105,29 @@ class PymooSearcher(Searcher):
         self._told = []
 
     def _finish_generation(self) -> None:
-        from pymoo.core.evaluator import Evaluator
-        from pymoo.problems.static import StaticProblem
-
-        Evaluator().eval(StaticProblem(self._problem, F=np.concatenate(self._told)), self._generation)
+        self._problem.values = self._presented(np.concatenate(self._told))
+        self._algorithm.evaluator.eval(self._problem, self._generation)
         self._algorithm.tell(infills=self._generation)
         self._generation = None
 
     def _setup(self) -> None:
         from pymoo.core.duplicate import DefaultDuplicateElimination
         from pymoo.core.problem import Problem
-        from pymoo.core.termination import NoTermination
 
-        self._problem = Problem(
-            n_var=self.space.n_variables, n_obj=self.n_objectives, xl=0, xu=self.space.cardinalities - 1, vtype=int
+        class ToldProblem(Problem):  # type: ignore[misc, unused-ignore]
+            """Its values are the ones told; pymoo's StaticProblem is the same, but copied for every generation."""
+
+            values: NDArray[np.float64]
+
+            def _evaluate(self, X: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+                out["F"] = self.values
+
+        self._problem = ToldProblem(
+            n_var=self.space.n_variables, n_obj=self._n_presented, xl=0, xu=self.space.cardinalities - 1, vtype=int
         )
         operators = {**space_operators(self.space), "eliminate_duplicates": DefaultDuplicateElimination()}
         self._algorithm = self._make_algorithm(operators)
-        self._algorithm.setup(self._problem, termination=NoTermination(), seed=self.seed)
+        self._algorithm.setup(self._problem, termination=self._make_termination(), seed=self.seed)
 
 
 def space_operators(space: SearchSpace, *, p_crossover: float = 0.9, p_mutation: float = 0.9) -> dict[str, Any]:

@@ -234,7 +234,7 @@ class SearchSpace(ABC):
         if not free.size:
             return child
         rows = np.arange(len(child))
-        j = rng.choice(free, size=len(child))
+        j = free[rng.integers(0, free.size, size=len(child))]
         shift = rng.integers(1, self.cardinalities[j])
         child[rows, j] = (child[rows, j] + shift) % self.cardinalities[j]
         return child

@@ -4,29 +4,52 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.errors import ArchitectureError, ExhaustedError, SearcherError
+from nasbench_mo.objective import Objective
 from nasbench_mo.search import Searcher
 from nasbench_mo.space import CategoricalSpace, SearchSpace
+from nasbench_mo.testing._elsewhere import ElsewhereError, call_elsewhere
 from nasbench_mo.testing._law import Law, law, read_only
+
+if TYPE_CHECKING:
+    from nasbench_mo.benchmark import Problem
+    from nasbench_mo.experiment import Run
 
 #: Makes a searcher from a space, a number of objectives and a seed.
 Make = Callable[[SearchSpace, int, int], Searcher]
 #: How many architectures are asked for, in turn; None is the searcher's own batch.
 _SIZES = (1, 4, None, 7)
 _BUDGET = 70
+#: Asks of a tiny space: enough for any searcher to come to its end, if it has one.
+_ASKS_OF_A_TINY_SPACE = 300
 
 
-def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2) -> None:
+def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, other_process: bool = True) -> None:
     """Check every law that a searcher promises.
 
-    It does *not* judge how well it searches.
+    It does *not* judge how well it searches. Where searchers may differ, the law is what the class declares:
+
+    - *foreign points*: with ``accepts_foreign`` it takes architectures that it has not proposed, before the first ask
+      and later, and the same one twice; without, it refuses them with a :class:`SearcherError` and goes on as if
+      nothing had happened;
+    - *ask before tell*: asking again yields proposals or a :class:`SearcherError`, after which telling what was asked
+      still works and the search goes on;
+    - *known objectives*: offered before the first ask they do no harm, and change nothing unless ``wants_known``;
+      offered later they are refused;
+    - *exhausted space*: it may repeat itself for ever, or raise :class:`ExhaustedError` once all of a tiny space was
+      proposed, and then at every further ask.
 
     Parameters
     ----------
@@ -36,6 +59,9 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2) -> 
         Space on which it is tried, with at least a thousand architectures, so that seeds can differ.
     n_objectives
         Number of objectives of most trials; one to three are tried besides.
+    other_process
+        Also make it again from its class and its options, here and in a new interpreter, and demand the same
+        proposals. False for one that is more than these, such as one around an object of the caller's.
 
     Raises
     ------
@@ -44,7 +70,7 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2) -> 
 
     Notes
     -----
-    Runs the searcher about 20 times for 70 evaluations.
+    Runs the searcher about 35 times for 70 evaluations, and starts one Python process.
 
     Examples
     --------
@@ -64,6 +90,15 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2) -> 
         _repeats(fresh, promise)
     with law(subject, "what was asked may be told in parts") as promise:
         _tells_in_parts(fresh, promise)
+    with law(subject, "it can be asked for one architecture at a time") as promise:
+        rows = _transcript(fresh(0), sizes=(1,))
+        promise.holds(len(rows) == _BUDGET, f"{len(rows)} came of {_BUDGET}")
+    with law(subject, "asking again before telling is answered or refused, and nothing is lost") as promise:
+        _asks_before_telling(fresh, promise)
+    with law(subject, "it takes architectures that it has not proposed, or refuses them, as it declares") as promise:
+        _meets_foreign(fresh, promise, space=space)
+    with law(subject, "known objectives may be offered before the first ask, and only then") as promise:
+        _is_offered_known(fresh, promise, n_objectives=n_objectives)
     with law(subject, "values that are not finite or have the wrong shape are refused without a trace") as promise:
         _refuses(fresh, promise, space=space, n_objectives=n_objectives)
     for m in (1, 2, 3):
@@ -75,11 +110,16 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2) -> 
         promise.holds(len(rows) >= _BUDGET, f"stopped after {len(rows)} of {space.size} architectures")
     for n in (1, 2, 6):
         with law(subject, f"a space of {n} architectures does no harm") as promise:
-            tiny = CategoricalSpace("tiny", {"a": range(n), "b": ["only"]})
-            rows = _transcript(make(tiny, n_objectives, 0))
-            promise.holds(rows, "it proposed nothing")
+            _exhausts(make(CategoricalSpace("tiny", {"a": range(n), "b": ["only"]}), n_objectives, 0), promise)
     with law(subject, "what it is told is not modified, and later changes to it do not matter") as promise:
         _leaves_arguments_alone(fresh, promise)
+    with law(subject, "it neither uses nor changes what the process shares") as promise:
+        _leaves_process_alone(fresh, promise)
+    with law(subject, "a run of one evaluation ends, and an interrupted run resumes on the same trajectory") as promise:
+        _resumes(fresh, promise, space=space, n_objectives=n_objectives)
+    if other_process:
+        with law(subject, "its class and its options make it again, here and in another process") as promise:
+            _is_made_again(fresh, promise)
 
 
 def _describes_itself(make: Make, promise: Law, *, space: SearchSpace, n_objectives: int) -> None:
@@ -158,6 +198,180 @@ def _refuses(fresh: Callable[[int], Searcher], promise: Law, *, space: SearchSpa
     promise.holds(after == [X.tolist(), *(rows.tolist() for rows in _rounds(untroubled))], "a refusal left a trace")
 
 
+def _asks_before_telling(fresh: Callable[[int], Searcher], promise: Law) -> None:
+    eager, patient = fresh(0), fresh(0)
+    asked: list[NDArray[Any]] = []
+    while sum(map(len, asked)) < _BUDGET:
+        try:
+            asked.append(eager.ask(3))
+        except ExhaustedError:
+            promise.holds(False, f"exhausted after {sum(map(len, asked))} architectures")
+        except SearcherError as error:
+            promise.holds(asked, f"the first ask was refused: {error}")
+            break
+        promise.equal(patient.ask(3), asked[-1], what="the same ask of its twin")
+    for X in asked:  # the twin was asked as often, but never refused
+        F = _values(X, n_objectives=eager.n_objectives)
+        eager.tell(X, F)
+        patient.tell(X, F)
+    promise.holds(_transcript(eager) == _transcript(patient), "a refused ask left a trace")
+
+
+def _meets_foreign(fresh: Callable[[int], Searcher], promise: Law, *, space: SearchSpace) -> None:
+    first, second = fresh(0), fresh(0)
+    promise.holds(isinstance(first.accepts_foreign, bool), f"accepts_foreign is {first.accepts_foreign!r}")
+    foreign = space.sample(4, rng=np.random.default_rng(99))
+    F = _values(foreign, n_objectives=first.n_objectives)
+    if not first.accepts_foreign:
+        promise.refuses(partial(first.tell, foreign, F), SearcherError, what="foreign points before the first ask")
+        for searcher in (first, second):
+            X = searcher.ask(2)
+            searcher.tell(X, _values(X, n_objectives=searcher.n_objectives))
+        promise.refuses(partial(first.tell, foreign, F), SearcherError, what="foreign points after a tell")
+        promise.refuses(
+            partial(first.tell, X, _values(X, n_objectives=first.n_objectives)), SearcherError, what="a second tell"
+        )
+        promise.holds(first.n_told == second.n_told, f"n_told is {first.n_told} after refusals")
+        promise.holds(_transcript(first) == _transcript(second), "a refusal left a trace")
+        return
+    for searcher in (first, second):
+        searcher.tell(foreign, F)
+        promise.holds(searcher.n_told == len(foreign), f"n_told is {searcher.n_told} after {len(foreign)}")
+        X = searcher.ask(2)
+        for rows in (X, foreign, X):  # what was proposed, what was not, and what was told before
+            searcher.tell(rows, _values(rows, n_objectives=searcher.n_objectives))
+    after = _transcript(first)
+    promise.holds(len(after) >= _BUDGET, f"stopped after {len(after)} of {space.size} architectures")
+    promise.holds(_transcript(second) == after, "the same foreign points gave other proposals")
+
+
+def _is_offered_known(fresh: Callable[[int], Searcher], promise: Law, *, n_objectives: int) -> None:
+    def column(j: int, X: NDArray[Any]) -> NDArray[np.float64]:
+        return _values(X, n_objectives=n_objectives)[:, j]
+
+    promise.holds(isinstance(fresh(0).wants_known, bool), f"wants_known is {fresh(0).wants_known!r}")
+    for columns in ({}, {n_objectives - 1: partial(column, n_objectives - 1)}, {0: partial(column, 0)}):
+        rows = []
+        for searcher in (fresh(0), fresh(0)):
+            searcher.set_known(columns)
+            rows.append(_transcript(searcher))
+        promise.holds(len(rows[0]) >= _BUDGET, f"stopped after {len(rows[0])} architectures with {list(columns)} known")
+        promise.holds(rows[0] == rows[1], "the same known objectives gave other proposals")
+        if not (columns and searcher.wants_known):
+            promise.holds(rows[0] == _transcript(fresh(0)), "known objectives that it does not want changed proposals")
+        promise.refuses(
+            partial(searcher.set_known, columns), SearcherError, what="known objectives after the first ask"
+        )
+    impossible: tuple[dict[int, Any], ...] = ({n_objectives: partial(column, 0)}, {-1: partial(column, 0)}, {0: [1.0]})
+    for wrong in impossible:
+        promise.refuses(partial(fresh(0).set_known, wrong), SearcherError, what=f"known objectives {wrong}")
+
+
+def _exhausts(searcher: Searcher, promise: Law) -> None:
+    proposed: set[tuple[int, ...]] = set()
+    for _ in range(_ASKS_OF_A_TINY_SPACE):
+        try:
+            X = searcher.ask(2)
+        except ExhaustedError:
+            promise.holds(len(proposed) == searcher.space.size, f"it gave up after {len(proposed)} architectures")
+            for n in (1, None):
+                promise.refuses(partial(searcher.ask, n), ExhaustedError, what=f"ask({n}) once it is exhausted")
+            return
+        proposed.update(map(tuple, X.tolist()))
+        searcher.tell(X, _values(X, n_objectives=searcher.n_objectives))
+
+
+def _leaves_process_alone(fresh: Callable[[int], Searcher], promise: Law) -> None:
+    transcripts = []
+    with _kept_global_state():
+        for seed in (1, 2):
+            np.random.seed(seed)  # noqa: NPY002
+            random.seed(seed)
+            # A filter of its own in front, so that any other that is put there shows.
+            warnings.filterwarnings("ignore", message=f"mark {seed} of the contract suite")
+            before = _global_state()
+            transcripts.append(_transcript(fresh(0)))
+            for (what, was), now in zip(before.items(), _global_state().values(), strict=True):
+                promise.holds(was == now, f"it changed {what}")
+    promise.holds(transcripts[0] == transcripts[1], "proposals depend on a global random generator")
+
+
+def _global_state() -> dict[str, str]:
+    return {
+        "NumPy's global random generator": repr(np.random.get_state(legacy=False)),  # noqa: NPY002
+        "Python's global random generator": repr(random.getstate()),
+        "NumPy's floating-point error handling": repr(np.geterr()),
+        "the warning filters": repr(warnings.filters),
+    }
+
+
+@contextmanager
+def _kept_global_state() -> Iterator[None]:
+    numpy_state, python_state, float_errors = np.random.get_state(), random.getstate(), np.geterr()  # noqa: NPY002
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+        np.seterr(**float_errors)
+
+
+class _InterruptedError(Exception):
+    """Stands for whatever ends a run before its time."""
+
+
+def _resumes(fresh: Callable[[int], Searcher], promise: Law, *, space: SearchSpace, n_objectives: int) -> None:
+    # Imported here, as the other process has no use for it and would wait for it.
+    from nasbench_mo.benchmark import Problem
+    from nasbench_mo.experiment import run
+
+    problem = Problem.from_function(
+        "check-searcher-v1",
+        lambda X: _values(X, n_objectives=n_objectives),
+        search_space=space,
+        objectives=[Objective(name=f"objective_{j}", unit="score", kind="modelled") for j in range(n_objectives)],
+    )
+    promise.holds(len(run(problem, fresh(0), budget=1)) == 1, "a budget of one evaluation was not met")
+    whole = run(problem, fresh(0), budget=_BUDGET)
+    promise.holds(len(whole) == _BUDGET, f"a budget of {_BUDGET} evaluations ended after {len(whole)}")
+    with tempfile.TemporaryDirectory() as folder:
+        resumed = _interrupted_run(problem, fresh, out=Path(folder) / "run.parquet")
+    promise.equal(resumed.X, whole.X, what="architectures of the resumed run")
+    promise.equal(resumed.F, whole.F, what="values of the resumed run")
+
+
+def _interrupted_run(problem: Problem, fresh: Callable[[int], Searcher], *, out: Path) -> Run:
+    from nasbench_mo.experiment import run
+
+    def interrupt(done: int, budget: int) -> None:
+        if 2 * done >= budget:
+            raise _InterruptedError
+
+    with suppress(_InterruptedError):
+        run(problem, fresh(0), budget=_BUDGET, out=out, progress=interrupt)
+    return run(problem, fresh(0), budget=_BUDGET, out=out)
+
+
+def _is_made_again(fresh: Callable[[int], Searcher], promise: Law) -> None:
+    made = fresh(5)
+    recipe = (type(made), made.space, made.n_objectives, made.seed, made.options())
+    expected = _transcript(made)
+    promise.holds(_repeated(*recipe) == [list(row) for row in expected], "its options gave other proposals here")
+    try:
+        elsewhere = call_elsewhere(_repeated, *recipe)
+    except ElsewhereError as error:
+        promise.holds(False, f"{error}")
+    promise.holds(elsewhere == [list(row) for row in expected], "another process gave other proposals")
+
+
+def _repeated(
+    kind: type[Searcher], space: SearchSpace, n_objectives: int, seed: int, options: dict[str, Any]
+) -> list[list[int]]:
+    """Everything that a searcher made of its class and options proposes."""
+    return [list(row) for row in _transcript(kind(space, n_objectives, seed=seed, **options))]
+
+
 def _leaves_arguments_alone(fresh: Callable[[int], Searcher], promise: Law) -> None:
     untroubled, searcher = fresh(0), fresh(0)
     for size in (2, 3, None, 5) * 4:
@@ -175,18 +389,24 @@ def _leaves_arguments_alone(fresh: Callable[[int], Searcher], promise: Law) -> N
 
 
 def _transcript(
-    searcher: Searcher, *, value: Callable[[NDArray[Any]], NDArray[np.float64]] | None = None
+    searcher: Searcher,
+    *,
+    value: Callable[[NDArray[Any]], NDArray[np.float64]] | None = None,
+    sizes: tuple[int | None, ...] = _SIZES,
 ) -> list[tuple[int, ...]]:
     """Everything a searcher proposes within the budget."""
-    return [tuple(row) for X in _rounds(searcher, value=value) for row in X.tolist()]
+    return [tuple(row) for X in _rounds(searcher, value=value, sizes=sizes) for row in X.tolist()]
 
 
 def _rounds(
-    searcher: Searcher, *, value: Callable[[NDArray[Any]], NDArray[np.float64]] | None = None
+    searcher: Searcher,
+    *,
+    value: Callable[[NDArray[Any]], NDArray[np.float64]] | None = None,
+    sizes: tuple[int | None, ...] = _SIZES,
 ) -> Iterator[NDArray[Any]]:
     """Ask and tell until the budget is spent or nothing is left to propose."""
     n_evaluated = 0
-    for size in itertools.cycle(_SIZES):
+    for size in itertools.cycle(sizes):
         if n_evaluated >= _BUDGET:
             return
         try:
