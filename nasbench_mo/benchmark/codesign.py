@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -124,18 +124,9 @@ class AcceleratorValues(Values):
         return accelerators(product_space(self.space).parts[1].name)
 
     def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Costs of the pairs; networks and accelerators that occur several times are composed once."""
-        networks, designs = product_space(self.space).split(X)
-        work = workload(product_space(self.space).parts[0])
-        distinct_n, i = np.unique(networks, axis=0, return_inverse=True)
-        distinct_h, j = np.unique(designs, axis=0, return_inverse=True)
-        values = np.empty(len(X))
-        counts = work.counts(distinct_n)
-        for start in range(0, len(distinct_h), _DESIGNS):
-            here = np.flatnonzero((j >= start) & (j < start + _DESIGNS))
-            made = self.model.costs(counts, distinct_h[start : start + _DESIGNS], shapes=work.shapes)
-            values[here] = made[self.quantity][i[here], j[here] - start]
-        return values
+        """Costs of the pairs. All quantities are computed when one is asked for, and remembered for the others."""
+        checked = product_space(self.space).check(X)
+        return _pair_costs(self.space, checked.tobytes())[self.quantity].copy()
 
     def data_hash(self) -> str:
         """Hash of the definition: the costs follow from it."""
@@ -143,8 +134,14 @@ class AcceleratorValues(Values):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-#: Designs that are composed with all networks of a call at a time.
-_DESIGNS = 256
+@lru_cache(maxsize=4)
+def _pair_costs(name: str, encodings: bytes) -> dict[str, NDArray[np.float64]]:
+    """Costs by quantity, (n,), of the pairs of a product space."""
+    pairs = product_space(name)
+    X = np.frombuffer(encodings, dtype=pairs.dtype).reshape(-1, pairs.n_variables)
+    networks, designs = pairs.split(X)
+    work = workload(pairs.parts[0])
+    return accelerators(pairs.parts[1].name).pair_costs(work.counts(networks), designs, shapes=work.shapes)
 
 
 def codesign_manifest(problem: Problem, *, progress: Callable[[int, int], None] | None = None) -> Manifest:

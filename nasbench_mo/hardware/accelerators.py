@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -29,6 +29,8 @@ Floats = NDArray[np.float64]
 
 #: Decimals kept of a cost, so that equal work gives equal numbers and ties stay ties.
 _DECIMALS = 9
+#: Designs that are composed with all networks of a call at a time.
+_DESIGNS = 256
 #: Supply voltage at a clock, V. Assumption: 0.9 V, the voltage of the energy constants, is needed at 400 MHz, and
 #: voltage falls linearly to 0.7 V at 100 MHz; dynamic energy goes with its square.
 _VOLTAGE = {100: 0.7, 200: 0.7 + 0.2 / 3, 400: 0.9}
@@ -93,6 +95,24 @@ class AcceleratorModel(ABC):
             name: np.broadcast_to(np.round(values, _DECIMALS), (n, values.shape[1])) for name, values in made.items()
         }
 
+    def pair_costs(self, counts: ArrayLike, A: ArrayLike, *, shapes: Sequence[LayerShape]) -> dict[str, Floats]:
+        """Costs of n networks, each on an accelerator of its own, (n,) by quantity: the diagonal of :meth:`costs`.
+
+        Designs that occur several times are costed once, in chunks, so that memory stays bounded.
+        """
+        tallies, designs = np.asarray(counts, dtype=np.float64), self.space.check(A)
+        if len(tallies) != len(designs):
+            raise SpecError(f"expected one accelerator for each network, got {len(designs)} for {len(tallies)}")
+        distinct_n, i = np.unique(tallies, axis=0, return_inverse=True)
+        distinct_h, j = np.unique(designs, axis=0, return_inverse=True)
+        found = {name: np.empty(len(tallies)) for name in self.quantities}
+        for start in range(0, len(distinct_h), _DESIGNS):
+            here = np.flatnonzero((j >= start) & (j < start + _DESIGNS))
+            made = self.costs(distinct_n, distinct_h[start : start + _DESIGNS], shapes=shapes)
+            for name, values in made.items():
+                found[name][here] = values[i[here], j[here] - start]
+        return found
+
     @abstractmethod
     def _costs(self, counts: Floats, A: NDArray[Any], *, shapes: Sequence[LayerShape]) -> dict[str, Floats]:
         """Costs by quantity, (n, h) or (1, h)."""
@@ -132,15 +152,29 @@ class AsicAccelerators(AcceleratorModel):
         ]
 
     def _costs(self, counts: Floats, A: NDArray[Any], *, shapes: Sequence[LayerShape]) -> dict[str, Floats]:
-        configs = self.configs(A)
+        latency_ms, energy_uj, area_mm2 = self._all_designs(tuple(shapes))
+        which = self.space.codes(A)
+        return {
+            "latency": counts @ latency_ms[:, which],
+            "energy": counts @ energy_uj[:, which],
+            "area": area_mm2[None, which],
+        }
+
+    @staticmethod
+    @lru_cache(maxsize=4)
+    def _all_designs(shapes: tuple[LayerShape, ...]) -> tuple[Floats, Floats, Floats]:
+        """Latency and energy of each shape on every design of the space, (s, H), and the designs' areas, (H,).
+
+        The model needs a second for all designs and 20 ms for one, so they are all computed once.
+        """
+        model = AsicAccelerators()
+        configs = model.configs(model.space.enumerate())
         cycles, energy_pj = asic_model.costs(shapes, configs)
         clock_mhz = np.array([config.clock_mhz for config in configs])
         voltage = np.array([_VOLTAGE[int(clock)] for clock in clock_mhz])
-        return {
-            "latency": counts @ (cycles / (clock_mhz * 1e3)),
-            "energy": counts @ (energy_pj * (voltage / _NOMINAL_VOLTAGE) ** 2 * 1e-6),
-            "area": asic_model.area_mm2(configs)[None],
-        }
+        latency_ms = cycles / (clock_mhz * 1e3)
+        energy_uj = energy_pj * (voltage / _NOMINAL_VOLTAGE) ** 2 * 1e-6
+        return latency_ms, energy_uj, asic_model.area_mm2(configs)
 
 
 @final
