@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from nasbench_mo.benchmark.values import Values
 from nasbench_mo.errors import ManifestError, SpecError
 from nasbench_mo.hardware.accelerators import AcceleratorModel, accelerators
 from nasbench_mo.hardware.codesign import exact_front, moments
+from nasbench_mo.hardware.shapes import LayerShape
 from nasbench_mo.hardware.workload import workload
 from nasbench_mo.objective import Objective
 from nasbench_mo.pareto import hypervolume, ideal_and_nadir, normalize
@@ -144,6 +145,17 @@ def _pair_costs(name: str, encodings: bytes) -> dict[str, NDArray[np.float64]]:
     return accelerators(pairs.parts[1].name).pair_costs(work.counts(networks), designs, shapes=work.shapes)
 
 
+def codesign_front(problem: Problem) -> NDArray[np.float64]:
+    """Values of the exact front over all networks and accelerators, (k, m), sorted.
+
+    Raises
+    ------
+    ManifestError
+        As :func:`codesign_manifest`.
+    """
+    return _Product.of(problem).front()
+
+
 def codesign_manifest(problem: Problem, *, progress: Callable[[int, int], None] | None = None) -> Manifest:
     """The exact manifest of a problem over networks and accelerators, without writing its space out.
 
@@ -152,30 +164,12 @@ def codesign_manifest(problem: Problem, *, progress: Callable[[int, int], None] 
     ManifestError
         The first objective does not come from the network alone, or another one not from one accelerator model.
     """
-    first, *others = (term.values for term in problem.terms)
-    if not isinstance(first, NetworkValues) or not all(isinstance(v, AcceleratorValues) for v in others) or not others:
-        raise ManifestError(
-            f"problem {problem.id!r}: expected one objective of the network, then costs of the accelerator"
-        )
-    costs = [v for v in others if isinstance(v, AcceleratorValues)]
-    network_space, accelerator_space = product_space(first.space).parts
-    X = network_space.enumerate()
-    alive = ~network_space.degenerate(X)
-    work = workload(network_space)
-    error = first.values.score(X[alive])
-    arguments = {
-        "shapes": work.shapes,
-        "model": costs[0].model,
-        "quantities": [v.quantity for v in costs],
-    }
-    A = accelerator_space.enumerate()
-    counts = work.counts(X[alive])
-    found = exact_front(error, counts, A, **arguments)  # type: ignore[arg-type]
-    summary = moments(error, counts, A, progress=progress, **arguments)  # type: ignore[arg-type]
-    ideal, nadir = ideal_and_nadir(found.F)
+    product = _Product.of(problem)
+    best = product.front()
+    ideal, nadir = ideal_and_nadir(best)
     reference = tuple(REFERENCE for _ in problem.objectives)
-    scaled = normalize(found.F, ideal=ideal, nadir=nadir)
-    fingerprint = Fingerprint(mean=tuple(summary.mean.tolist()), weighted_mean=tuple(summary.weighted_mean.tolist()))
+    scaled = normalize(best, ideal=ideal, nadir=nadir)
+    fingerprint = product.fingerprint(progress=progress)
     return Manifest(
         problem=problem.id,
         objectives=tuple(o.column for o in problem.objectives),
@@ -183,13 +177,66 @@ def codesign_manifest(problem: Problem, *, progress: Callable[[int, int], None] 
             ideal=tuple(ideal.tolist()),
             nadir=tuple(nadir.tolist()),
             hypervolume=hypervolume(scaled, reference=np.asarray(reference)),
-            front_size=len(found.F),
+            front_size=len(best),
             fingerprint=fingerprint,
         ),
         test=None,
         observed=fingerprint,
         reference_point=reference,
         n_architectures=problem.space.size,
-        n_degenerate=int((~alive).sum()) * len(A),
+        n_degenerate=product.n_degenerate * len(product.A),
         data_hash=problem.data_hash,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Product:
+    """A co-design problem, taken apart: errors and counts of its networks, and its accelerators."""
+
+    error: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    A: NDArray[Any]
+    shapes: tuple[LayerShape, ...]
+    model: AcceleratorModel
+    quantities: tuple[str, ...]
+    n_degenerate: int
+
+    @classmethod
+    def of(cls, problem: Problem) -> Self:
+        first, *others = (term.values for term in problem.terms)
+        costs = [values for values in others if isinstance(values, AcceleratorValues)]
+        if not isinstance(first, NetworkValues) or not costs or len(costs) < len(others):
+            raise ManifestError(
+                f"problem {problem.id!r}: expected one objective of the network, then costs of the accelerator"
+            )
+        networks, designs = product_space(first.space).parts
+        X = networks.enumerate()
+        alive = ~networks.degenerate(X)
+        work = workload(networks)
+        return cls(
+            error=first.values.score(X[alive]),
+            counts=work.counts(X[alive]),
+            A=designs.enumerate(),
+            shapes=work.shapes,
+            model=costs[0].model,
+            quantities=tuple(values.quantity for values in costs),
+            n_degenerate=int((~alive).sum()),
+        )
+
+    def front(self) -> NDArray[np.float64]:
+        found = exact_front(
+            self.error, self.counts, self.A, shapes=self.shapes, model=self.model, quantities=self.quantities
+        )
+        return found.F
+
+    def fingerprint(self, *, progress: Callable[[int, int], None] | None) -> Fingerprint:
+        found = moments(
+            self.error,
+            self.counts,
+            self.A,
+            shapes=self.shapes,
+            model=self.model,
+            quantities=self.quantities,
+            progress=progress,
+        )
+        return Fingerprint(mean=tuple(found.mean.tolist()), weighted_mean=tuple(found.weighted_mean.tolist()))
