@@ -37,6 +37,7 @@ class Listed(StrEnum):
     searchers = "searchers"
     boards = "boards"
     sources = "sources"
+    devices = "devices"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -55,7 +56,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command("list")
 def list_(kind: Annotated[Listed, typer.Argument(help="What to list.")], as_json: Json = False) -> None:
-    """List spaces, problems, predictors, tables, searchers, boards or sources."""
+    """List spaces, problems, predictors, tables, searchers, boards, sources or devices."""
     reading.print_list(kind.value, as_json=as_json)
 
 
@@ -271,6 +272,16 @@ def table_build(
         at_most=at_most,
     )
     tables.build(request)
+
+
+@table_app.command("devices")
+def table_devices(
+    out: Annotated[Path | None, typer.Option(help="Markdown file to write; printed otherwise.")] = None,
+) -> None:
+    """Every device as a Markdown table: class, measured or modelled, unit, precision, batch, runtime, noise, source."""
+    from nasbench_mo.cli import tables
+
+    tables.devices(out=out)
 
 
 @table_app.command("verify")

@@ -133,6 +133,23 @@ def _list_sources() -> list[dict[str, str]]:
     return rows
 
 
+def _list_devices() -> list[dict[str, str]]:
+    from nasbench_mo.benchmark.devices import device_rows
+
+    return [
+        {
+            "DEVICE": row.device,
+            "CLASS": row.device_class,
+            "SPACE": row.space,
+            "OBJECTIVE": f"{row.objective}, {row.unit}",
+            "KIND": row.kind,
+            "ENERGY": row.energy,
+            "ARTEFACT": row.artefact,
+        }
+        for row in device_rows()
+    ]
+
+
 _LISTS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "spaces": _list_spaces,
     "problems": _list_problems,
@@ -141,6 +158,7 @@ _LISTS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "searchers": _list_searchers,
     "boards": _list_boards,
     "sources": _list_sources,
+    "devices": _list_devices,
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.cli.progress import progress_bar
 from nasbench_mo.cli.reading import print_json
 from nasbench_mo.errors import ArtifactError
@@ -46,6 +47,18 @@ def build(request: BuildRequest) -> None:
 
     made = fit(FitSpec.read(path), root=request.out, command=f"nasbench-mo table build {request.spec}", spec_file=path)
     print(f"wrote {request.out / made.table.id}")
+
+
+def devices(*, out: Path | None) -> None:
+    """Every device as a Markdown page."""
+    from nasbench_mo.benchmark.devices import devices_markdown
+
+    text = devices_markdown(command="nasbench-mo table devices")
+    if out is None:
+        print(text, end="")
+    else:
+        write_atomic(out, text.encode())
+        print(f"wrote {out}")
 
 
 def _train(request: BuildRequest, path: Path) -> None:

@@ -1,0 +1,151 @@
+"""Every device that something here speaks of: which class, measured or modelled, what is known of it and what is not.
+
+Read off the cards of cost tables and predictors, and the accelerator models. A field that a source does not state is
+said to be not stated; energy that nobody published is said to be not available, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass, fields
+from typing import Any, Literal
+
+from nasbench_mo import artifacts
+from nasbench_mo.hardware.accelerators import ACCELERATORS
+
+DeviceClass = Literal["GPU", "CPU", "phone", "FPGA", "ASIC"]
+
+NOT_STATED = "not stated"
+NOT_AVAILABLE = "not available"
+
+#: Class of a device by the beginning of its name.
+CLASSES: Mapping[str, DeviceClass] = {
+    "1080ti": "GPU", "2080ti": "GPU", "3090": "GPU", "titan": "GPU", "v100": "GPU", "a100": "GPU",
+    "gold": "CPU", "silver": "CPU", "raspi": "CPU", "cpu": "CPU", "epyc": "CPU", "amd": "CPU", "intel": "CPU",
+    "pixel": "phone", "samsung": "phone", "essential": "phone",
+    "fpga": "FPGA", "zcu102": "FPGA", "vck190": "FPGA", "zc706": "FPGA",
+    "eyeriss": "ASIC", "asic": "ASIC", "tpu": "ASIC",
+}  # fmt: skip
+
+#: Quantities of an objective's name by its beginning.
+_TIME = ("latency", "image_time", "throughput")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRow:
+    """One column of one artefact, or one accelerator model."""
+
+    device: str
+    device_class: str
+    space: str
+    objective: str
+    unit: str
+    kind: str
+    precision: str
+    batch: str
+    runtime: str
+    noise: str
+    energy: str
+    source: str
+    artefact: str
+
+
+def device_class(device: str) -> str:
+    """GPU, CPU, phone, FPGA or ASIC; a device that is not known says so."""
+    name = device.lower()
+    return next((found for start, found in CLASSES.items() if name.startswith(start)), NOT_STATED)
+
+
+def device_rows() -> list[DeviceRow]:
+    """All of them: classes together, devices and spaces in order."""
+    rows = [*_of_tables(), *_of_predictors(), *_of_models()]
+    order = list(dict.fromkeys(CLASSES.values()))
+    return sorted(
+        rows,
+        key=lambda r: (
+            order.index(r.device_class) if r.device_class in order else 9,
+            r.device,
+            r.batch.zfill(6),
+            r.space,
+            r.objective,
+        ),
+    )
+
+
+def devices_markdown(*, command: str) -> str:
+    """The rows as a Markdown page."""
+    head = [f.name.replace("device_class", "class") for f in fields(DeviceRow)]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    lines += [f"| {' | '.join(astuple(row))} |" for row in device_rows()]
+    return "\n\n".join(["# Devices", f"`{command}`", _ABOUT, "\n".join(lines)]) + "\n"
+
+
+_ABOUT = """What is known of each device, and from whom. `measured` was timed on the device by the source; `modelled`
+comes from an analytic model or a simulator; `predicted` is our predictor of such a column, whose held-out figures are
+in [predictors/README.md](../predictors/README.md). What a source does not state is not guessed. Energy is not
+available where it was not published: a latency says nothing about it."""
+
+
+def _of_tables() -> Iterator[DeviceRow]:
+    for identifier in artifacts.available("hw_tables"):
+        card = artifacts.read_card(artifacts.resolve("hw_tables", identifier))
+        objectives = card.get("objectives") or [card["objective"]]
+        has_energy = any(str(o["name"]).startswith("energy") for o in objectives)
+        for objective in objectives:
+            if objective.get("device"):
+                source = (card.get("fitted_to") or {}).get("source") or card.get("source") or "this project"
+                yield _row(objective, card=card, source=str(source), artefact=identifier, has_energy=has_energy)
+
+
+def _of_predictors() -> Iterator[DeviceRow]:
+    for identifier in artifacts.available("predictors"):
+        card = artifacts.read_card(artifacts.resolve("predictors", identifier))
+        objective = card["objective"]
+        if objective.get("device") and str(objective["name"]).startswith(_TIME):
+            source = str(card["trained_on"]["source"])
+            yield _row(objective, card=card, source=source, artefact=identifier, has_energy=False)
+
+
+def _of_models() -> Iterator[DeviceRow]:
+    for name, made in ACCELERATORS.items():
+        model = made()
+        for quantity, unit in model.quantities.items():
+            yield DeviceRow(
+                device=f"any {name.upper()} of space {name}",
+                device_class=name.upper(),
+                space=f"nb201-x-{name}",
+                objective=quantity,
+                unit=unit,
+                kind="modelled",
+                precision="8 or 16 bit, chosen",
+                batch="1",
+                runtime="none",
+                noise="none: a formula",
+                energy="modelled",
+                source="this project",
+                artefact=f"nasbench_mo.hardware.{name}",
+            )
+
+
+def _row(
+    objective: Mapping[str, Any], *, card: Mapping[str, Any], source: str, artefact: str, has_energy: bool
+) -> DeviceRow:
+    device = str(objective["device"])
+    modelled = objective["kind"] == "modelled" or device in ("eyeriss", "fpga")
+    return DeviceRow(
+        device=device,
+        device_class=device_class(device),
+        space=str(card["space"]),
+        objective=str(objective["name"]),
+        unit=str(objective["unit"]),
+        kind=f"{objective['kind']}, of a simulation"
+        if modelled and objective["kind"] == "predicted"
+        else str(objective["kind"]),
+        precision=str(objective.get("precision") or NOT_STATED),
+        batch=str(objective.get("batch") or NOT_STATED),
+        runtime=str(objective.get("runtime") or NOT_STATED),
+        noise=str(card.get("noise_floor") or ("none: a formula" if modelled else NOT_STATED)),
+        energy="in the same table" if has_energy else NOT_AVAILABLE,
+        source=source,
+        artefact=artefact,
+    )

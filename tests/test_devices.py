@@ -1,0 +1,50 @@
+"""The overview of devices says what artefacts say, and nothing that they do not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from nasbench_mo import artifacts
+from nasbench_mo.benchmark.devices import NOT_AVAILABLE, NOT_STATED, device_class, device_rows, devices_markdown
+from nasbench_mo.cli import main
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_page_is_current() -> None:
+    page = (ROOT / "hw_tables" / "README.md").read_text(encoding="utf-8")
+    assert page == devices_markdown(command="nasbench-mo table devices")
+
+
+def test_all_four_classes_have_costs_and_every_device_a_class() -> None:
+    rows = device_rows()
+    assert {"GPU", "CPU", "FPGA", "ASIC"} <= {row.device_class for row in rows}
+    assert NOT_STATED not in {row.device_class for row in rows}
+    assert device_class("abacus") == NOT_STATED
+
+
+def test_rows_repeat_their_cards() -> None:
+    rows = {row.artefact: row for row in device_rows()}
+    row = rows["nb201-2080ti_32-latency-linear-v1"]
+    card = artifacts.read_card(artifacts.resolve("predictors", row.artefact))
+    assert (row.batch, row.unit, row.space) == (str(card["objective"]["batch"]), card["objective"]["unit"], "nb201")
+    assert row.source == card["trained_on"]["source"]
+    assert row.energy == NOT_AVAILABLE  # nobody published it, and it is not 0
+    assert rows["nb201-eyeriss-latency-modelled-v1"].kind == "modelled"
+    assert rows["nb201-fpga-latency-linear-v1"].kind == "predicted, of a simulation"
+    assert {row.energy for row in rows.values()} <= {NOT_AVAILABLE, "modelled", "in the same table"}
+
+
+def test_the_commands_print_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for arguments in (["list", "devices"], ["table", "devices", "--out", str(tmp_path / "page.md")]):
+        monkeypatch.setattr(sys, "argv", ["nasbench-mo", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+    assert "mnasnet-zcu102-latency-linxgb-v1" in capsys.readouterr().out
+    assert (tmp_path / "page.md").read_text(encoding="utf-8").startswith("# Devices")
