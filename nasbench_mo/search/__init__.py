@@ -15,6 +15,15 @@ SEARCHERS = Registry(
     builtins={
         "random": "nasbench_mo.search.random:RandomSearcher",
         "nsga2": "nasbench_mo.search.nsga2:NSGA2Searcher",
+        "lamoo": "nasbench_mo.search.lamoo:LaMOOSearcher",
+        "reinforce": "nasbench_mo.search.reinforce:ReinforceSearcher",
+        "q-learning": "nasbench_mo.search.q_learning:QLearningSearcher",
+        "fractal": "nasbench_mo.search.fractal:FractalSearcher",
+        "tpe": "nasbench_mo.search.tpe:TPESearcher",
+        "parego": "nasbench_mo.search.parego:ParEGOSearcher",
+        "qlognehvi": "nasbench_mo.search.qlognehvi:QLogNEHVISearcher",
+        "smac-forest": "nasbench_mo.search.smac_forest:SMACForestSearcher",
+        "mo-bananas": "nasbench_mo.search.mo_bananas:MOBananasSearcher",
     },
     group="nasbench_mo.searchers",
 )
