@@ -71,7 +71,7 @@ class ArchiveSearcher(Searcher):
         return rows
 
     def _tell(self, X: NDArray[Any], F: Floats) -> None:
-        fresh = []
+        fresh: list[int] = []
         for i, row in enumerate(X):
             key = row.tobytes()
             if key in self._row_of:

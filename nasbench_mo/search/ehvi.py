@@ -8,6 +8,8 @@ algorithms", Journal of Global Optimization 75, 2019.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
@@ -70,7 +72,7 @@ def undominated_boxes(front: Floats, reference: Floats) -> tuple[Floats, Floats]
     inside = inside[np.argsort(inside[:, -1], kind="stable")]
     edges = np.concatenate([[-np.inf], inside[:, -1], reference[-1:]])
     lowers, uppers = [], []
-    for i, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for i, (low, high) in enumerate(pairwise(edges)):
         if low == high:
             continue
         lower, upper = undominated_boxes(inside[:i, :-1], reference[:-1])

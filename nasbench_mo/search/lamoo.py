@@ -142,9 +142,7 @@ class LaMOOSearcher(ArchiveSearcher):
         exploration = 2.0 * self.c_p * root.value
         while node.children:
             total = len(node.rows)
-            node = max(
-                node.children, key=lambda c: c.value + exploration * np.sqrt(2.0 * np.log(total) / len(c.rows))
-            )
+            node = max(node.children, key=lambda c: c.value + exploration * np.sqrt(2.0 * np.log(total) / len(c.rows)))
         return node
 
     # ------------------------------------------------------------------ samples of a region

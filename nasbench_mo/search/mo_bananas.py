@@ -28,8 +28,8 @@ class MOBananasSearcher(ArchiveSearcher):
 
     A batch: each objective is learnt by an ensemble on bootstrap samples; candidates are mutations of the best
     architectures; of each candidate and objective a value is drawn independently from the normal of the ensemble's mean
-    and deviation (independent Thompson sampling); the candidates are taken front by front of these values, widely spread
-    within a front.
+    and deviation (independent Thompson sampling); the candidates are taken front by front of these values, within a
+    front widely spread.
 
     Parameters
     ----------

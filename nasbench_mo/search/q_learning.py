@@ -127,21 +127,28 @@ class QLearningSearcher(Searcher):
         for row, values in zip(X, F, strict=True):
             self._memory_X.append(row)
             self._memory_F.append(values)
-            self._learn(np.concatenate([self._rng.integers(len(self._memory_X), size=self.replay), [-1]]))
+            replayed = self._rng.integers(len(self._memory_X), size=self.replay)
+            self._learn(np.append(replayed, len(self._memory_X) - 1))
 
     def _learn(self, remembered: NDArray[Any]) -> None:
-        """Update every table with remembered architectures, the last of which is the new one."""
-        scale = Scale.observed(self.space, np.array(self._memory_X), np.array(self._memory_F))
+        """Update every table with remembered architectures, all at once.
+
+        A state and choice that occurs k times moves to its mean target by 1 - (1 - rate)^k: what k updates in a row by
+        one target amount to.
+        """
+        X = np.array([self._memory_X[i] for i in remembered])
         F = np.array([self._memory_F[i] for i in remembered])
+        scale = Scale.observed(self.space, np.array(self._memory_X), np.array(self._memory_F))
         rewards = -chebyshev(scale.scaled(F)[:, None, :], self._weights)  # (replayed, tables)
-        d = self.space.n_variables
-        for i, reward in zip(remembered, rewards, strict=True):
-            row = self._memory_X[i]
-            for j in range(d - 1, -1, -1):  # from the last step, so that a reward travels in one pass
-                before = row[j - 1] if j else 0
-                target = reward / d
-                if j + 1 < d:
-                    following = self._Q[:, j + 1, row[j], : self.space.cardinalities[j + 1]]
-                    target = target + self.discount * following.max(axis=1)
-                q = self._Q[:, j, before, row[j]]
-                self._Q[:, j, before, row[j]] = q + self.learning_rate * (target - q)
+        d, widest = self._allowed.shape
+        for j in range(d - 1, -1, -1):  # from the last step, so that a reward travels in one pass
+            target = rewards / d
+            if j + 1 < d:
+                following = self._Q[:, j + 1, :, : self.space.cardinalities[j + 1]].max(axis=2)
+                target = target + self.discount * following[:, X[:, j]].T
+            before = X[:, j - 1].astype(np.intp) if j else np.zeros(len(X), dtype=np.intp)
+            hit = (before * widest + X[:, j])[:, None] == np.arange(widest * widest)  # (replayed, cells)
+            times = hit.sum(axis=0)
+            mean = (target.T @ hit / np.maximum(times, 1)).reshape(-1, widest, widest)
+            share = (1.0 - (1.0 - self.learning_rate) ** times).reshape(widest, widest)
+            self._Q[:, j] += share * (mean - self._Q[:, j])

@@ -60,7 +60,7 @@ class ReinforceSearcher(Searcher):
         n_objectives: int,
         *,
         seed: int = 0,
-        learning_rate: float = 0.1,
+        learning_rate: float = 0.05,
         baseline_decay: float = 0.9,
         entropy: float = 0.02,
         batch: int = 1,
@@ -127,7 +127,8 @@ class ReinforceSearcher(Searcher):
     def _sampled(self, weights: Floats) -> NDArray[np.intp]:
         p = self._probabilities(weights)
         below = np.cumsum(p, axis=1) <= self._rng.random((len(p), 1))
-        return np.minimum(below.sum(axis=1), self.space.cardinalities - 1)
+        row: NDArray[np.intp] = np.minimum(below.sum(axis=1), self.space.cardinalities - 1)
+        return row
 
     # ------------------------------------------------------------------ learning
 

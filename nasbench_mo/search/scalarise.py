@@ -43,8 +43,8 @@ class Scale:
     def observed(cls, space: SearchSpace, X: NDArray[Any], F: Floats) -> Self:
         """Scale of told architectures that compute something of their input; of all, where none does.
 
-        It is the worst value seen, not the nadir of the front seen: a young front is too narrow, and a reference point at
-        its nadir hides the ends of the true front. Architectures that compute nothing would stretch the errors tenfold.
+        It is the worst value seen, not the nadir of the front seen: a young front is too narrow, and a reference point
+        at its nadir hides the ends of the true front. Architectures that compute nothing would stretch the errors.
         """
         counted = ~space.degenerate(X)
         return cls.of(F[counted] if counted.any() else F)
