@@ -18,8 +18,8 @@ LIGHT: dict[str, dict[str, float | int | str]] = {
     "lamoo": {"n_initial": 40},
     "q-learning": {"replay": 8},
     "tpe": {"n_initial": 55},
-    "parego": {"n_initial": 66, "n_candidates": 20, "mc_samples": 4, "fit_iterations": 2},
-    "qlognehvi": {"n_initial": 66, "n_candidates": 20, "mc_samples": 4, "fit_iterations": 2},
+    "parego": {"n_initial": 68, "n_candidates": 20, "mc_samples": 4, "fit_iterations": 2},
+    "qlognehvi": {"n_initial": 68, "n_candidates": 20, "mc_samples": 4, "fit_iterations": 2},
     "smac-forest": {"n_initial": 64, "batch": 3, "n_trees": 3, "n_random": 50},
     "mo-bananas": {"n_initial": 55, "n_members": 2, "n_candidates": 30},
 }
