@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import nasbench_mo as nmo
 from nasbench_mo.errors import ExhaustedError, MissingDependencyError, SearcherError
 from nasbench_mo.pareto import hypervolume, nondominated
+from nasbench_mo.predictor.features import one_hot
 from nasbench_mo.search import Searcher, searcher
 from nasbench_mo.search import lamoo as lamoo_module
 from nasbench_mo.search.archive_base import ArchiveSearcher
@@ -237,7 +238,10 @@ def test_lamoo_proposes_from_the_chosen_region_and_follows_the_bounds() -> None:
         node = good if good.value >= bad.value else bad
     assert node is leaf
     proposed = a._propose(5)
-    assert len(a._inside(proposed, leaf)) == len(proposed) == 5
+    assert len(proposed) == 5
+    assert leaf.path
+    for classifier, side in leaf.path:
+        assert (classifier.predict(one_hot(NB201).compute(proposed)) == side).all()
     curious = made("lamoo", c_p=1e6, n_initial=60, batch=60)  # exploration alone: the region with the fewest samples
     told(curious, 1)
     node = curious._tree()
@@ -353,6 +357,14 @@ def test_the_greedy_episode_of_each_table_is_optimal_for_its_weights() -> None:
         g = chebyshev(scale.scaled(F), weights)
         greedy = a._episode(table, 0.0)
         assert g[toy.codes([greedy])[0]] == pytest.approx(g.min())
+
+
+def test_a_choice_is_worth_what_its_best_continuation_is_worth() -> None:
+    toy = toy_space(2, 3)
+    a = made("q-learning", toy, m=1, learning_rate=0.3, replay=30)
+    for _ in range(12):  # 5 against an average of 6, of which the shaped reward is one half and the best, 0, the other
+        a.tell(toy.enumerate(), np.array([[5.0], [5.0], [5.0], [0.0], [9.0], [9.0]]))
+    assert a._episode(0, 0.0) == [1, 0]
 
 
 # ---------------------------------------------------------------------- fractal
@@ -486,6 +498,7 @@ def test_a_model_prefers_what_it_has_seen_to_be_good(name: str) -> None:
     """Each variable has a best value, 0, for both objectives: proposals have far more of it than random ones."""
     toy = toy_space(*[4] * 6)
     heavier = {"parego": {"fit_iterations": 30}, "qlognehvi": {"fit_iterations": 30}, "mo-bananas": {"n_members": 5}}
+    heavier["smac-forest"] = {"n_trees": 10, "n_random": 300}
     a = made(name, toy, **{"n_initial": 40, "batch": 8, **heavier.get(name, {})})
     for _ in range(9):
         X = a.ask()

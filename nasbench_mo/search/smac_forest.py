@@ -16,6 +16,7 @@ from nasbench_mo.search._options import number
 from nasbench_mo.search.archive_base import ArchiveSearcher, Floats
 from nasbench_mo.search.ehvi import expected_improvement
 from nasbench_mo.search.ranking import by_front_and_spread
+from nasbench_mo.search.scalarise import Scale
 from nasbench_mo.search.surrogate import features
 from nasbench_mo.space import SearchSpace
 
@@ -80,7 +81,7 @@ class SMACForestSearcher(ArchiveSearcher):
         self.random_share = number(self.name, "random_share", random_share, least=0.0, most=1.0)
         self.features = features
         self._features = _features_of(self.name, features, space=space)
-        require("sklearn", extra="bayes")
+        self._ensemble = require("sklearn.ensemble", extra="bayes")
 
     def options(self) -> dict[str, float | int | str]:
         """Design and batch, the forest, the candidates and the share of random proposals."""
@@ -137,35 +138,30 @@ class SMACForestSearcher(ArchiveSearcher):
         return np.concatenate(met), np.concatenate(gains)
 
     def _fit(self) -> None:
-        from nasbench_mo.predictor.estimators import ForestRegressor
-
-        X = self._features(self._X)
-        self._scale = self._observed_scale()
-        self._forests: list[Any] = []
-        for j, y in enumerate(self._F.T):
-            model = ForestRegressor(
-                kind="random",
-                n_trees=self.n_trees,
+        """A forest of each objective, of its logarithm where all its values are positive, as SMAC has it."""
+        X = self._features(self._X).astype(np.float32)
+        positive = self._F.min(axis=0) > 0
+        Y = np.where(positive, np.log(np.where(positive, self._F, 1.0)), self._F)
+        scale = Scale.observed(self.space, self._X, Y)
+        self._known = scale.scaled(Y)
+        self._forests = [
+            self._ensemble.RandomForestRegressor(
+                n_estimators=self.n_trees,
                 max_features=self.max_features,
                 min_samples_leaf=self.min_samples_leaf,
                 random_state=int(self._rng.integers(1 << 31)),
-            )
-            # nothing can be learnt of one row or of equal values: they are predicted as they are
-            self._forests.append(model.fit(X, y) if len(y) > 1 and np.ptp(y) > 0 else float(self._F[0, j]))
+                n_jobs=1,
+            ).fit(X, z)
+            for z in self._known.T
+        ]
 
     def _acquisition(self, X: NDArray[Any]) -> Floats:
-        """Expected hypervolume improvement of (c, d) architectures, (c,)."""
-        rows = self._features(X)
-        mean, std = np.empty((2, len(X), self.n_objectives))
-        for j, forest in enumerate(self._forests):
-            known = isinstance(forest, float)
-            mean[:, j], std[:, j] = (forest, 0.0) if known else forest.predict(rows, return_std=True)
-        return expected_improvement(
-            self._scale.scaled(mean),
-            std / self._scale.span,
-            front=self._scale.scaled(self._F),
-            reference=np.full(self.n_objectives, _REFERENCE),
-        )
+        """Expected hypervolume improvement of (c, d) architectures, (c,), in the space of the forests' targets."""
+        rows = self._features(X).astype(np.float32)
+        # (trees, c, m); the deviation is that between the trees, as in section 4.1 of the paper
+        each = np.stack([[t.tree_.predict(rows).ravel() for t in f.estimators_] for f in self._forests], axis=-1)
+        reference = np.full(self.n_objectives, _REFERENCE)
+        return expected_improvement(each.mean(axis=0), each.std(axis=0), front=self._known, reference=reference)
 
 
 #: Under another name, as the option is called ``features`` too.
