@@ -84,4 +84,5 @@ class ForestRegressor(DeviationRegressor):
         if not with_std:
             return self.target_.backward(mean), None
         inside = np.stack([t.impurity[leaves[:, i]] for i, t in enumerate(trees)], axis=1)  # leaf variances
-        return self.target_.inverse(mean, np.sqrt(means.var(axis=1) + inside.mean(axis=1)))
+        variance = means.var(axis=1) + inside.mean(axis=1)  # rounding can leave a pure leaf's impurity below 0
+        return self.target_.inverse(mean, np.sqrt(np.maximum(variance, 0.0)))

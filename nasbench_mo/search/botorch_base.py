@@ -1,0 +1,137 @@
+"""Bayesian optimisation by BoTorch on a finite space. Abstract: a searcher names its acquisition.
+
+Balandat et al., "BoTorch", NeurIPS 2020. torch is imported when a searcher is made.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_mo.errors import require
+from nasbench_mo.search.archive_base import ArchiveSearcher, Floats
+from nasbench_mo.search.surrogate import features
+from nasbench_mo.space import SearchSpace
+
+#: Reference point in units of the observed range: 10 % beyond the worst.
+REFERENCE = 1.1
+#: Candidates whose acquisition is computed at a time.
+_CHUNK = 512
+
+
+class BoTorchSearcher(ArchiveSearcher):
+    """Exact Gaussian processes in double precision, one an objective, and a discrete choice among candidates.
+
+    The candidates of a batch are random unseen architectures and the unseen neighbours of the front. Objectives are
+    scaled by the observed range and standardised; the processes have BoTorch's own kernel and priors.
+
+    Parameters
+    ----------
+    n_initial, batch
+        Random architectures at the start, and proposals from one fit, chosen one after the other.
+    n_candidates
+        Random candidates; at most as many neighbours of the front are added.
+    mc_samples
+        Quasi-random samples of the acquisition.
+    fit_iterations
+        Most steps of L-BFGS for the hyperparameters.
+    features
+        What the processes see: ``"onehot"``, ``"default"`` for the space's own feature map, or the name of one.
+
+    Notes
+    -----
+    Randomness is forked from torch's global generator, which is as before afterwards. The number of threads is torch's.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        n_objectives: int,
+        *,
+        seed: int = 0,
+        n_initial: int = 20,
+        batch: int = 5,
+        n_candidates: int = 2000,
+        mc_samples: int = 32,
+        fit_iterations: int = 200,
+        features: str = "onehot",
+    ) -> None:
+        super().__init__(space, n_objectives, seed=seed, n_initial=n_initial, batch=batch)
+        self.n_candidates = self._integer("n_candidates", n_candidates, least=1)
+        self.mc_samples = self._integer("mc_samples", mc_samples, least=1)
+        self.fit_iterations = self._integer("fit_iterations", fit_iterations, least=1)
+        self.features = features
+        self._features = _features_of(self.name, features, space=space)
+        self._torch = require("torch", extra="bayes")
+        require("botorch", extra="bayes")
+
+    def options(self) -> dict[str, float | int | str]:
+        """Design and batch, candidates, samples, fit and features."""
+        return {
+            **super().options(),
+            "n_candidates": self.n_candidates,
+            "mc_samples": self.mc_samples,
+            "fit_iterations": self.fit_iterations,
+            "features": self.features,
+        }
+
+    @abstractmethod
+    def _chosen(self, model: Any, *, known: Any, choices: Any, n: int) -> list[int]:
+        """Indices into the choices of n proposals, best first.
+
+        Parameters
+        ----------
+        model
+            Fitted model of the maximised (negated, scaled) objectives.
+        known, choices
+            (n, k) and (c, k) tensors of features.
+        """
+
+    def _propose(self, n: int) -> NDArray[Any]:
+        pool = np.concatenate([self._fresh(self.n_candidates), self._neighbours_of_front(self.n_candidates)])
+        pool = self._unseen(pool)
+        with self._own_randomness():
+            known, choices = (self._tensor(self._features(X)) for X in (self._X, pool))
+            model = self._fitted(known)
+            return pool[self._chosen(model, known=known, choices=choices, n=min(n, len(pool)))]
+
+    def _fitted(self, known: Any) -> Any:
+        models = require("botorch.models", extra="bayes")
+        likelihoods = require("gpytorch.mlls", extra="bayes")
+        fit = require("botorch.fit", extra="bayes").fit_gpytorch_mll
+        model = models.SingleTaskGP(known, self._tensor(-self._observed_scale().scaled(self._F)))
+        mll = likelihoods.ExactMarginalLogLikelihood(model.likelihood, model)
+        fit(mll, optimizer_kwargs={"options": {"maxiter": self.fit_iterations}})
+        return model
+
+    def _sampler(self) -> Any:
+        sampling = require("botorch.sampling.normal", extra="bayes")
+        shape = self._torch.Size([self.mc_samples])
+        return sampling.SobolQMCNormalSampler(shape, seed=int(self._rng.integers(1 << 31)))
+
+    def _best(self, acquisition: Any, choices: Any) -> int:
+        """Index of the choice with the greatest acquisition."""
+        with self._torch.no_grad():
+            parts = [acquisition(part[:, None, :]) for part in choices.split(_CHUNK)]
+        return int(self._torch.cat(parts).argmax())
+
+    def _tensor(self, values: Floats) -> Any:
+        return self._torch.tensor(values, dtype=self._torch.float64)
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """Seed torch's generator, put it back afterwards; warnings of the numerics concern nobody outside."""
+        with self._torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._torch.manual_seed(int(self._rng.integers(1 << 31)))
+            yield
+
+
+#: Under another name, as the option is called ``features`` too.
+_features_of = features

@@ -1,0 +1,45 @@
+"""ParEGO by BoTorch: a new random scalarisation for each proposal.
+
+Knowles, "ParEGO: a hybrid algorithm with on-line landscape approximation for expensive multiobjective optimization
+problems", IEEE TEC 10(1), 2006; Daulton, Balandat & Bakshy, NeurIPS 2020, for qNParEGO, which models the objectives
+rather than their scalarisation; Ament et al., "Unexpected improvements to expected improvement", NeurIPS 2023, for the
+logarithm.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+
+from nasbench_mo.errors import require
+from nasbench_mo.search.botorch_base import BoTorchSearcher
+from nasbench_mo.search.scalarise import random_weights
+
+
+@final
+class ParEGOSearcher(BoTorchSearcher):
+    """qLogNParEGO: noisy expected improvement of the augmented Chebyshev function, weights from the simplex.
+
+    Each proposal of a batch has weights of its own and takes the earlier ones as pending.
+    """
+
+    name = "parego"
+
+    def _chosen(self, model: Any, *, known: Any, choices: Any, n: int) -> list[int]:
+        parego = require("botorch.acquisition.multi_objective.parego", extra="bayes")
+        chosen: list[int] = []
+        left = np.arange(len(choices))
+        for weights in random_weights(self._rng, n=n, n_objectives=self.n_objectives):
+            acquisition = parego.qLogNParEGO(
+                model=model,
+                X_baseline=known,
+                scalarization_weights=self._tensor(weights),
+                sampler=self._sampler(),
+                X_pending=choices[chosen] if chosen else None,
+                prune_baseline=True,
+            )
+            best = left[self._best(acquisition, choices[left])]
+            chosen.append(int(best))
+            left = left[left != best]
+        return chosen

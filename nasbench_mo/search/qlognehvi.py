@@ -1,0 +1,53 @@
+"""Noisy expected hypervolume improvement by BoTorch.
+
+Daulton, Balandat & Bakshy, "Parallel Bayesian optimization of multiple noisy objectives with expected hypervolume
+improvement", NeurIPS 2021; Ament et al., "Unexpected improvements to expected improvement", NeurIPS 2023, for the
+logarithm.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+
+from nasbench_mo.errors import require
+from nasbench_mo.search.botorch_base import REFERENCE, BoTorchSearcher
+
+
+@final
+class QLogNEHVISearcher(BoTorchSearcher):
+    """qLogNEHVI with the reference point 10 % of the range beyond the worst observed value of each objective.
+
+    A batch is chosen one by one, each proposal taking the earlier ones as pending. With one objective there is no
+    volume to gain, and noisy expected improvement takes its place.
+    """
+
+    name = "qlognehvi"
+
+    def _chosen(self, model: Any, *, known: Any, choices: Any, n: int) -> list[int]:
+        acquisition = self._acquisition(model, known)
+        chosen: list[int] = []
+        left = np.arange(len(choices))
+        for _ in range(n):
+            best = left[self._best(acquisition, choices[left])]
+            chosen.append(int(best))
+            left = left[left != best]
+            if len(chosen) < n:
+                acquisition.set_X_pending(choices[chosen])
+        return chosen
+
+    def _acquisition(self, model: Any, known: Any) -> Any:
+        if self.n_objectives == 1:
+            single = require("botorch.acquisition.logei", extra="bayes")
+            return single.qLogNoisyExpectedImprovement(
+                model=model, X_baseline=known, sampler=self._sampler(), prune_baseline=True
+            )
+        several = require("botorch.acquisition.multi_objective.logei", extra="bayes")
+        return several.qLogNoisyExpectedHypervolumeImprovement(
+            model=model,
+            ref_point=[-REFERENCE] * self.n_objectives,
+            X_baseline=known,
+            sampler=self._sampler(),
+            prune_baseline=True,
+        )
