@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scipy.stats import kendalltau
 from test_predictor_artifact import ACCURACY, SPACE, SPEC, TABLE, X, change_reference, made_up_accuracy
 
 from nasbench_mo import artifacts
+from nasbench_mo.cli import main
 from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.objective import Objective
 from nasbench_mo.predictor.artifact import Predictor
@@ -146,3 +148,28 @@ def test_a_throughput_is_learnt_as_the_time_of_an_image() -> None:
     same, error = learnt(ACCURACY, np.array([90.0]), name="c10_valid_error")
     assert same.column == "c10_valid_error_percent"
     assert error.tolist() == [10.0]
+
+
+def test_the_command_line_takes_inputs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NASBENCH_MO_CACHE", str(tmp_path))
+    cell = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
+    command = ["nasbench-mo", "predict", "nb201-c10-valerr-from12-gp-v1", cell]
+    column = "c10_valid_accuracy_12ep_mean_percent"
+
+    def called(*more: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", [*command, *more])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out + captured.err
+
+    code, text = called()
+    assert code == 2
+    assert f"--input COLUMN=V,V,... with one value an architecture, or --inputs-from TABLE; columns: {column}" in text
+    good, bad = (float(called("--input", f"{column}={v}")[1].split()[-4]) for v in (86.0, 60.0))
+    assert good < bad  # a cell that learns well in twelve epochs is expected to err less
+    assert called("--input", f"{column}=x")[0] == 2
+    assert called("--input", f"{column}=80", "--inputs-from", "a-v1")[0] == 2
+    assert called("--inputs-from", "no-such-table-v1")[0] == 2

@@ -82,10 +82,17 @@ def query(
 def predict(
     predictor: Annotated[str, typer.Argument(help="Predictor id, see 'nasbench-mo list predictors'.")],
     archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Architectures in their published form.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="COLUMN=V,V,...", help="A measured input, one value an architecture."),
+    ] = None,
+    inputs_from: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="Id of an imported table with the measured inputs.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Predict an objective of architectures, with its standard deviation."""
-    reading.print_prediction(predictor, archs, as_json=as_json)
+    reading.print_prediction(predictor, archs, inputs=inputs or [], inputs_from=inputs_from, as_json=as_json)
 
 
 @app.command()

@@ -8,11 +8,14 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import ArtifactError, NasbenchMoError, UnknownNameError, did_you_mean
+from nasbench_mo.errors import ArtifactError, NasbenchMoError, SpecError, UnknownNameError, did_you_mean
 from nasbench_mo.objective import Objective
+
+if TYPE_CHECKING:
+    from nasbench_mo.predictor.inputs import InputValues
 
 
 def print_json(value: Any) -> None:
@@ -347,12 +350,20 @@ def _table_cells(identifier: str, arch: str, *, columns: Sequence[str]) -> dict[
     return {c: _cell(values[j], table.objectives[c]) for j, c in enumerate(columns)}
 
 
-def print_prediction(identifier: str, archs: list[str], *, as_json: bool) -> None:
+def print_prediction(
+    identifier: str, archs: list[str], *, inputs: Sequence[str], inputs_from: str | None, as_json: bool
+) -> None:
     """Print predictions with their standard deviations."""
     from nasbench_mo.predictor import load_predictor
 
     model = load_predictor(identifier)
-    value, deviation = model.predict(archs, return_std=True)
+    if model.inputs and not inputs and inputs_from is None:
+        columns = ", ".join(one.column for one in model.inputs)
+        raise SpecError(
+            f"predictor {identifier!r} needs measured inputs: give --input COLUMN=V,V,... with one value an "
+            f"architecture, or --inputs-from TABLE; columns: {columns}"
+        )
+    value, deviation = model.predict(archs, return_std=True, inputs=_measured_inputs(inputs, table=inputs_from))
     if as_json:
         print_json(
             [
@@ -364,6 +375,26 @@ def print_prediction(identifier: str, archs: list[str], *, as_json: bool) -> Non
     print(f"{model.objective.column}: {model.objective.describe()}")
     for arch, v, d in zip(archs, value, deviation, strict=True):
         print(f"  {v:10.4g} +- {d:.2g}  {arch}")
+
+
+def _measured_inputs(given: Sequence[str], *, table: str | None) -> InputValues | None:
+    """Inputs from ``COLUMN=V,V,...`` or from an imported table; None for neither."""
+    if given and table is not None:
+        raise SpecError("give --input or --inputs-from, not both")
+    if table is not None:
+        from nasbench_mo.sources import load_table
+
+        return load_table(table)
+    values = {}
+    for text in given:
+        column, equals, numbers = text.partition("=")
+        try:
+            values[column] = [float(number) for number in numbers.split(",")]
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise SpecError(f"--input {text!r}: expected COLUMN=V,V,... with one number an architecture")
+    return values or None
 
 
 def relative(path: Path) -> str:
