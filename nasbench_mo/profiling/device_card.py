@@ -183,6 +183,16 @@ of skips alone, and so includes the call of the runtime.
 {p.passes} passes, each with the graphs loaded afresh, of {p.rounds} turns; a turn is the shortest of {p.runs} runs
 after {p.warm_up} to warm up. Graphs take turns in random order. The value is the {100 * p.quantile:g} % quantile of all
 turns."""
+    if spec.runtime == "torch-cuda":
+        text += """
+
+Graphs are captured once and replayed; a run is timed by CUDA events before and after it. Single precision is without
+TF32, cuDNN chooses its algorithms by trial, tensors are `channels_last`. A value is that of the whole batch."""
+    if spec.energy is not None:
+        text += f"""
+
+Energy is what the GPU's own counter gives for {spec.energy.window_s:g} s of repetitions, above that of the waiting
+device in the {spec.energy.idle_s:g} s before, per run of a batch; the value is the median of the passes."""
     if any(found.setting.precision == "int8" for found in results.measured):
         text += """
 

@@ -70,7 +70,8 @@ def layer_costs(groups: Sequence[Sequence[Difference]], graph_costs: Mapping[str
         if np.linalg.matrix_rank(A) < len(unknown):
             names = ", ".join(map(shape_name, unknown))
             raise SpecError(
-                f"{len(group)} differences of graphs do not determine the costs of {names}; add a context in which they occur in another proportion"
+                f"{len(group)} differences of graphs do not determine the costs of {names}; add a context in which "
+                "they occur in another proportion"
             )
         whole = np.array([_cost(d, graph_costs) for d in group])
         rest = whole - np.array([sum(n * known[s] for s, n in d.counts.items() if s in known) for d in group])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ def sampled_cells(n: int, *, seed: int) -> NDArray[np.int16]:
     SpecError
         There are not so many.
     """
-    nb201 = NB201()
+    nb201 = _nb201()
     X = nb201.enumerate()
     order = np.random.default_rng(seed).permutation(np.flatnonzero(~nb201.degenerate(X)))
     _, first = np.unique(nb201.equivalence_class(X)[order], return_index=True)
@@ -33,7 +35,7 @@ def pools_twice(cell: NDArray[np.int16]) -> bool:
 
     Convolutions of one tensor are not equal, for they have weights of their own.
     """
-    live = NB201().live([cell.tolist()])[0].tolist()
+    live = _nb201().live([cell.tolist()])[0].tolist()
     values: list[int | None] = [0, None, None, None]
     pooled: set[int] = set()
     n_values = 1
@@ -51,3 +53,9 @@ def pools_twice(cell: NDArray[np.int16]) -> bool:
             values[target] = n_values
             n_values += 1
     return False
+
+
+@cache
+def _nb201() -> NB201:
+    """One space, which remembers what its cells compute."""
+    return NB201()
