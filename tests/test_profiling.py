@@ -122,12 +122,12 @@ class Fake:
     def run(self, *_: object) -> None:
         self.runs += 1
 
-    turn_ms = latency._Session.turn_ms
+    turn_ms = latency.Session.turn_ms
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency, "_Session", Fake)
+    monkeypatch.setattr(latency, "Session", Fake)
 
 
 def test_a_turn_is_the_shortest_run_and_the_statistic_a_low_quantile(fake: None) -> None:

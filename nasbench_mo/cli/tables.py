@@ -15,6 +15,7 @@ from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.cli.progress import progress_bar
 from nasbench_mo.cli.reading import print_json
 from nasbench_mo.errors import ArtifactError
+from nasbench_mo.profiling.device_spec import DeviceTableSpec, is_device_table
 from nasbench_mo.table import Table
 from nasbench_mo.training.table_spec import TrainedTableSpec, find_specification, is_trained_table
 
@@ -39,6 +40,9 @@ class BuildRequest:
 def build(request: BuildRequest) -> None:
     """Build the table of a specification, whatever kind it is."""
     path = find_specification(request.spec)
+    if is_device_table(path):
+        _measure(request, path)
+        return
     if is_trained_table(path):
         _train(request, path)
         return
@@ -59,6 +63,23 @@ def devices(*, out: Path | None) -> None:
     else:
         write_atomic(out, text.encode())
         print(f"wrote {out}")
+
+
+def _measure(request: BuildRequest, path: Path) -> None:
+    from nasbench_mo.profiling.device_table import build_device_table
+
+    spec = DeviceTableSpec.read(path)
+    with progress_bar(f"measuring {spec.id}") as bar:
+        tables = build_device_table(
+            spec,
+            root=request.out,
+            command=f"nasbench-mo table build {request.spec}",
+            spec_file=path,
+            work=request.work,
+            progress=bar,
+        )
+    for table in tables.values():
+        print(f"wrote {table.path.parent}")
 
 
 def _train(request: BuildRequest, path: Path) -> None:

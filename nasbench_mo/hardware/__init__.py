@@ -2,5 +2,14 @@
 
 from nasbench_mo.hardware.machine import processor_name
 from nasbench_mo.hardware.operators import BASE, OperatorCosts, fit_costs, operator_counts
+from nasbench_mo.hardware.shape_costs import ShapeCosts, check_joinable
 
-__all__ = ["BASE", "OperatorCosts", "fit_costs", "operator_counts", "processor_name"]
+__all__ = [
+    "BASE",
+    "OperatorCosts",
+    "ShapeCosts",
+    "check_joinable",
+    "fit_costs",
+    "operator_counts",
+    "processor_name",
+]

@@ -77,3 +77,10 @@ class LayerShape:
     def outputs(self) -> int:
         """Elements written."""
         return self.out_channels * self.out_size**2
+
+
+def shape_name(shape: LayerShape) -> str:
+    """A layer shape as the name of a table row, e.g. ``conv_16x32_in32_k3_s2``; groups only where there are some."""
+    name = f"{shape.operator}_{shape.in_channels}x{shape.out_channels}_in{shape.in_size}"
+    name += f"_k{shape.kernel}_s{shape.stride}"
+    return name if shape.groups == 1 else f"{name}_g{shape.groups}"

@@ -29,7 +29,7 @@ from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.hardware import asic, zigzag_builder
 from nasbench_mo.hardware.asic import AsicConfig
 from nasbench_mo.hardware.asic_mapping import Dataflow
-from nasbench_mo.hardware.shapes import LayerShape
+from nasbench_mo.hardware.shapes import LayerShape, shape_name
 from nasbench_mo.objective import Objective
 from nasbench_mo.specification import mapping_of, read_specification
 from nasbench_mo.table import Column, Table, write_table
@@ -120,13 +120,6 @@ class GridSpec:
             )
             for array, buffer_kb, bits, dataflow, bandwidth in axes
         ]
-
-
-def shape_name(shape: LayerShape) -> str:
-    """A layer shape as the name of a table row, e.g. ``conv_16x32_in32_k3_s2``; groups only where there are some."""
-    name = f"{shape.operator}_{shape.in_channels}x{shape.out_channels}_in{shape.in_size}"
-    name += f"_k{shape.kernel}_s{shape.stride}"
-    return name if shape.groups == 1 else f"{name}_g{shape.groups}"
 
 
 class Journal:

@@ -112,7 +112,7 @@ def measure_latency(
     n_blocks = -(-len(models) // protocol.block)
     for b in range(n_blocks):
         members = order[b * protocol.block : (b + 1) * protocol.block]
-        sessions = [_Session(models[i](), n_threads=protocol.n_threads, seed=seed) for i in members]
+        sessions = [Session(models[i](), n_threads=protocol.n_threads, seed=seed) for i in members]
         for r in range(protocol.rounds):
             for i in rng.permutation(len(members)):
                 turns_ms[members[i], r] = sessions[i].turn_ms(protocol, clock=clock)
@@ -126,15 +126,32 @@ def measure_latency(
     )
 
 
-class _Session:
-    """One loaded model with an input of its own."""
+class Session:
+    """A model that onnxruntime has loaded, with an input of its own.
 
-    def __init__(self, model: bytes, *, n_threads: int, seed: int) -> None:
+    Parameters
+    ----------
+    model
+        Serialised ONNX model with one input, or the file that holds it.
+    n_threads
+        Threads inside an operator.
+    seed
+        Of the input's values.
+
+    Raises
+    ------
+    MissingDependencyError
+        onnxruntime is not installed.
+    """
+
+    def __init__(self, model: bytes | str, *, n_threads: int, seed: int) -> None:
         runtime: Any = require("onnxruntime", extra="profile")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = n_threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        if n_threads > 1:  # or idle threads of one session keep a core busy while the next one has its turn
+            options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         (given,) = self._session.get_inputs()
         values = np.random.default_rng(seed).standard_normal(given.shape).astype(np.float32)

@@ -19,6 +19,8 @@ from nasbench_mo.space.nb201 import AVG_POOL, CONV3X3, EDGES, NB201, NONE, SKIP,
 #: Version of the ONNX operator set that the graphs use; every runtime since 2021 reads it.
 OPSET = 13
 _IR_VERSION = 8
+#: Names of what goes in and what comes out.
+IMAGES, LOGITS = "images", "logits"
 
 #: Gives the values of a weight, given its name and shape.
 Weights = Callable[[str, tuple[int, ...]], NDArray[np.float32]]
@@ -48,14 +50,13 @@ def onnx_network(
     MissingDependencyError
         onnx is not installed.
     """
-    onnx = require("onnx", extra="profile")
     nb201 = space("nb201")
     if not isinstance(nb201, NB201):
         raise ArchitectureError("the space registered as 'nb201' is not NAS-Bench-201")
     X = nb201.encode([cell]) if isinstance(cell, str) else nb201.check([list(cell)])
-    builder = _Builder(weights or random_weights(0))
+    builder = GraphBuilder(weights or random_weights(0))
     width = skeleton.channels
-    x = builder.convolution("stem", "images", shape=(width, skeleton.image_channels, 3, 3))
+    x = builder.convolution("stem", IMAGES, shape=(width, skeleton.image_channels, 3, 3))
     block = 0
     live = nb201.live(X)[0].tolist()
     for stage in range(skeleton.n_stages):
@@ -65,28 +66,11 @@ def onnx_network(
         for _ in range(skeleton.n_cells):
             x = builder.cell(f"blocks.{block}", x, operations=live, width=width)
             block += 1
-    x = builder.affine("last", x, width=width)
-    x = builder.node("GlobalAveragePool", [builder.relu(x)])
-    x = builder.node("Flatten", [x])
-    classifier = [
-        builder.weight("classifier.weight", (skeleton.n_classes, width)),
-        builder.weight("classifier.bias", (skeleton.n_classes,)),
-    ]
-    builder.node("Gemm", [x, *classifier], output="logits", transB=1)
-    size = skeleton.image_size
-    value = onnx.helper.make_tensor_value_info
-    graph = onnx.helper.make_graph(
-        builder.nodes,
-        "nb201",
-        [value("images", onnx.TensorProto.FLOAT, [batch, skeleton.image_channels, size, size])],
-        [value("logits", onnx.TensorProto.FLOAT, [batch, skeleton.n_classes])],
-        builder.initializers,
+    builder.classifier(builder.pooled(x, width=width), width=width, n_classes=skeleton.n_classes)
+    return builder.model(
+        images=(batch, skeleton.image_channels, skeleton.image_size, skeleton.image_size),
+        outputs={LOGITS: (batch, skeleton.n_classes)},
     )
-    model = onnx.helper.make_model(
-        graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION, producer_name="nasbench-mo"
-    )
-    serialised: bytes = model.SerializeToString()
-    return serialised
 
 
 def random_weights(seed: int) -> Weights:
@@ -138,8 +122,14 @@ def folded_weights(state: Mapping[str, Any]) -> Weights:
     return get
 
 
-class _Builder:
-    """Collects nodes and weights of one graph."""
+class GraphBuilder:
+    """Collects nodes and weights of one graph. A tensor is its name.
+
+    Parameters
+    ----------
+    weights
+        Gives each weight by name and shape.
+    """
 
     def __init__(self, weights: Weights) -> None:
         self.onnx: Any = require("onnx", extra="profile")
@@ -148,12 +138,33 @@ class _Builder:
         self.initializers: list[Any] = []
         self._relus: dict[str, str] = {}
 
+    def model(self, *, images: tuple[int, ...], outputs: Mapping[str, tuple[int, ...]]) -> bytes:
+        """The graph as a serialised model, given the shape of the images and the shapes of what it puts out."""
+        value, real = self.onnx.helper.make_tensor_value_info, self.onnx.TensorProto.FLOAT
+        graph = self.onnx.helper.make_graph(
+            self.nodes,
+            "nb201",
+            [value(IMAGES, real, list(images))],
+            [value(name, real, list(shape)) for name, shape in outputs.items()],
+            self.initializers,
+        )
+        model = self.onnx.helper.make_model(
+            graph,
+            opset_imports=[self.onnx.helper.make_opsetid("", OPSET)],
+            ir_version=_IR_VERSION,
+            producer_name="nasbench-mo",
+        )
+        serialised: bytes = model.SerializeToString()
+        return serialised
+
     def node(self, kind: str, inputs: Sequence[str], *, output: str | None = None, **attributes: Any) -> str:
+        """A node with one output."""
         name = output or f"{kind}_{len(self.nodes)}"
         self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
     def weight(self, name: str, shape: tuple[int, ...]) -> str:
+        """A weight of a name and a shape."""
         self.initializers.append(self.onnx.numpy_helper.from_array(self.weights(name, shape), name))
         return name
 
@@ -164,6 +175,7 @@ class _Builder:
         return self._relus[x]
 
     def convolution(self, name: str, x: str, *, shape: tuple[int, ...], stride: int = 1) -> str:
+        """A convolution with bias, of kernels (out, in, k, k)."""
         kernel = shape[2]
         values = [self.weight(f"{name}.weight", shape), self.weight(f"{name}.bias", shape[:1])]
         pads = [kernel // 2] * 4
@@ -174,14 +186,34 @@ class _Builder:
         scaled = self.node("Mul", [x, self.weight(f"{name}.scale", (width, 1, 1))])
         return self.node("Add", [scaled, self.weight(f"{name}.shift", (width, 1, 1))])
 
+    def pooled(self, x: str, *, width: int) -> str:
+        """What follows the last cell: normalisation, ReLU and the mean over all pixels, (b, width)."""
+        x = self.affine("last", x, width=width)
+        return self.node("Flatten", [self.node("GlobalAveragePool", [self.relu(x)])])
+
+    def classifier(self, x: str, *, width: int, n_classes: int) -> str:
+        """The linear layer, whose output is :data:`LOGITS`."""
+        values = [self.weight("classifier.weight", (n_classes, width)), self.weight("classifier.bias", (n_classes,))]
+        return self.node("Gemm", [x, *values], output=LOGITS, transB=1)
+
     def reduction(self, name: str, x: str, *, width: int) -> str:
+        """Two convolutions, and beside them a pooled shortcut."""
+        inner = self.reduction_convolutions(name, x, width=width)
+        pooled = self.node("AveragePool", [x], kernel_shape=[2, 2], strides=[2, 2])
+        return self.node("Add", [inner, self.reduction_shortcut(name, pooled, width=width)])
+
+    def reduction_convolutions(self, name: str, x: str, *, width: int) -> str:
+        """The main path of a reduction, from ``width`` channels to twice as many."""
         wide = 2 * width
         inner = self.convolution(f"{name}.first", self.relu(x), shape=(wide, width, 3, 3), stride=2)
-        inner = self.convolution(f"{name}.second", self.relu(inner), shape=(wide, wide, 3, 3))
-        pooled = self.node("AveragePool", [x], kernel_shape=[2, 2], strides=[2, 2])
-        return self.node("Add", [inner, self.convolution(f"{name}.shortcut", pooled, shape=(wide, width, 1, 1))])
+        return self.convolution(f"{name}.second", self.relu(inner), shape=(wide, wide, 3, 3))
+
+    def reduction_shortcut(self, name: str, pooled: str, *, width: int) -> str:
+        """The convolution of the shortcut, which reads what was pooled."""
+        return self.convolution(f"{name}.shortcut", pooled, shape=(2 * width, width, 1, 1))
 
     def cell(self, name: str, x: str, *, operations: Sequence[int], width: int) -> str:
+        """A cell of six operations, in the order of the space's variables."""
         values: list[str | None] = [x, None, None, None]
         for (source, target), op in zip(EDGES, operations, strict=True):
             origin = values[source]
@@ -198,6 +230,7 @@ class _Builder:
         return last
 
     def operation(self, name: str, x: str, *, op: int, width: int) -> str:
+        """What one edge of a cell computes."""
         if op == SKIP:
             return x
         if op == AVG_POOL:
