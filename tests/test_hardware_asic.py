@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasbench_mo import artifacts
+from nasbench_mo.cli import main
 from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.hardware import asic, zigzag_builder, zigzag_grid
 from nasbench_mo.hardware.asic import EYERISS_LIKE, AsicConfig
@@ -594,3 +596,17 @@ def test_a_grid_specification_is_read(tmp_path: Path) -> None:
 def test_an_impossible_grid_specification_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         GridSpec.read(grid_file(tmp_path, **changes))
+
+
+def test_the_command_builds_a_grid(
+    tmp_path: Path, calls: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["nasbench-mo", "table", "build", str(grid_file(tmp_path)), "--out", str(out)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert calls
+    assert capsys.readouterr().out.count("wrote") == 2
+    card = artifacts.read_card(out / "toy-asicgrid-cycles-modelled-v1")
+    assert card["command"] == f"nasbench-mo table build {tmp_path / 'spec.yaml'}"

@@ -15,6 +15,7 @@ from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.cli.progress import progress_bar
 from nasbench_mo.cli.reading import print_json
 from nasbench_mo.errors import ArtifactError
+from nasbench_mo.hardware.zigzag_grid import is_grid
 from nasbench_mo.profiling.device_spec import DeviceTableSpec, is_device_table
 from nasbench_mo.table import Table
 from nasbench_mo.training.table_spec import TrainedTableSpec, find_specification, is_trained_table
@@ -46,6 +47,9 @@ def build(request: BuildRequest) -> None:
     if is_trained_table(path):
         _train(request, path)
         return
+    if is_grid(path):
+        _simulate(request, path)
+        return
     from nasbench_mo.hardware.building import FitSpec
     from nasbench_mo.hardware.building import build as fit
 
@@ -63,6 +67,23 @@ def devices(*, out: Path | None) -> None:
     else:
         write_atomic(out, text.encode())
         print(f"wrote {out}")
+
+
+def _simulate(request: BuildRequest, path: Path) -> None:
+    from nasbench_mo.hardware.zigzag_grid import GridSpec, build_grid
+
+    spec = GridSpec.read(path)
+    with progress_bar(f"simulating {spec.id}") as bar:
+        tables = build_grid(
+            spec,
+            out=request.out,
+            work=request.work or request.out / "unfinished" / spec.id.replace("{cost}", "costs"),
+            command=f"nasbench-mo table build {request.spec}",
+            spec_file=path,
+            progress=bar,
+        )
+    for table in tables.values():
+        print(f"wrote {table.path.parent}")
 
 
 def _measure(request: BuildRequest, path: Path) -> None:

@@ -225,6 +225,17 @@ def identity() -> dict[str, Any]:
     return plain
 
 
+def is_grid(path: Path) -> bool:
+    """Whether a specification file is one of a grid of accelerators."""
+    import yaml
+
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return False  # its reader says what is wrong
+    return isinstance(fields, dict) and "dataflows" in fields
+
+
 def build_grid(
     spec: GridSpec,
     *,
