@@ -29,7 +29,9 @@ _CPU: dict[str, Any] = {
     "settings": [{"precision": p, "threads": 1, "networks": n} for p, n in (("fp32", 3), ("int8", 2))],
     "chains": {"short": 1, "layers": 2, "contexts": CONTEXTS_4},
     "sample_seed": 0,
-    "protocol": {"passes": 2, "rounds": 2, "runs": 1, "warm_up": 0, "quantile": 0.1, "block": 9, "seed": 0},
+    "protocol": {
+        "passes": 2, "rounds": 2, "layer_rounds": 3, "runs": 1, "warm_up": 0, "quantile": 0.1, "block": 9, "seed": 0,
+    },
     "about": "Made up.",
 }  # fmt: skip
 

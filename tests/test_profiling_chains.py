@@ -246,14 +246,15 @@ def test_every_layer_of_an_int8_chain_is_quantised(tmp_path: Path, plan: ChainPl
 # ---------------------------------------------------------------------- turns
 
 
-def task(name: str, *, value: float = 0.0) -> Task:
+def task(name: str, *, value: float = 0.0, rounds: int = 1) -> Task:
     graph = ProfiledGraph(name=name, counts={}, model=lambda batch: repr(value).encode())
-    return Task(graph=graph, setting=Setting(precision="fp32", n_threads=1), quantity="latency")
+    return Task(graph=graph, setting=Setting(precision="fp32", n_threads=1), quantity="latency", rounds=rounds)
 
 
-def campaign(n: int = 7, **changes: Any) -> Campaign:
-    options: dict[str, Any] = {"passes": 2, "rounds": {"latency": 3}, "block": 3, "seed": 0}
-    return Campaign(tasks=tuple(task(f"g{i}", value=float(i)) for i in range(n)), **(options | changes))
+def campaign(n: int = 7, *, rounds: int = 3, **changes: Any) -> Campaign:
+    options: dict[str, Any] = {"passes": 2, "block": 3, "seed": 0}
+    tasks = tuple(task(f"g{i}", value=float(i), rounds=rounds) for i in range(n))
+    return Campaign(tasks=tasks, **(options | changes))
 
 
 def test_every_graph_takes_every_turn_in_a_new_order(tmp_path: Path) -> None:
@@ -272,6 +273,15 @@ def test_every_graph_takes_every_turn_in_a_new_order(tmp_path: Path) -> None:
     ]
     assert len(set(orders)) > 6  # of 2 passes, 3 blocks and 3 rounds
     assert sum("at" in line for line in lines) == 6  # when each block began
+
+
+def test_a_task_may_have_more_turns_than_another(tmp_path: Path) -> None:
+    mixed = Campaign(tasks=(task("a", rounds=1), task("b", rounds=4)), passes=2, block=5, seed=0)
+    with TurnJournal(tmp_path, identity={}) as journal:
+        run_campaign(mixed, KnownBackend(), journal=journal)
+        found = measured(mixed, journal)
+    assert [values.shape for values in found.values()] == [(2, 1), (2, 4)]
+    assert mixed.n_turns == 10
 
 
 def test_an_interrupted_campaign_goes_on_and_ends_as_if_it_was_not(tmp_path: Path) -> None:
@@ -358,11 +368,11 @@ def test_a_measurement_that_failed_is_not_a_value(tmp_path: Path, value: float) 
 
 
 def test_impossible_campaigns_are_refused() -> None:
-    for changes in ({"passes": 0}, {"block": 0}, {"rounds": {"latency": 0}}):
+    for changes in ({"passes": 0}, {"block": 0}, {"rounds": 0}):
         with pytest.raises(SpecError, match="at least 1"):
             campaign(**changes)
     with pytest.raises(SpecError, match="appears twice"):
-        Campaign(tasks=(task("a"), task("a")), passes=1, rounds={"latency": 1}, block=1, seed=0)
+        Campaign(tasks=(task("a"), task("a")), passes=1, block=1, seed=0)
 
 
 # ---------------------------------------------------------------------- networks
@@ -599,7 +609,9 @@ def test_cards_say_where_the_figures_come_from(tmp_path: Path, known: None) -> N
 
 
 def test_the_noise_floor_is_the_difference_of_two_passes(tmp_path: Path, known: None) -> None:
-    content = fields(settings=[{"precision": "fp32", "threads": 1, "networks": 5}], protocol={"rounds": 1})
+    content = fields(
+        settings=[{"precision": "fp32", "threads": 1, "networks": 5}], protocol={"rounds": 1, "layer_rounds": 1}
+    )
     spec = DeviceTableSpec.read(write_spec(tmp_path, content))
     n_first = len(chain_plan(SMALL, contexts=CONTEXTS_4, short=1, layers=2).graphs) + 5
     build(tmp_path, KnownBackend(factor=lambda turn: 1.0 if turn <= n_first else 1.1), **content)

@@ -249,7 +249,7 @@ def test_zeus_measures_the_window_of_one_gpu(monkeypatch: pytest.MonkeyPatch) ->
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
     folder = tmp_path_factory.mktemp("gpu")
     energy = {"networks": 2, "window_s": 0.5, "idle_s": 0.25}
-    path = write_spec(folder, gpu_fields(energy=energy, protocol={"runs": 2, "rounds": 1}))
+    path = write_spec(folder, gpu_fields(energy=energy, protocol={"runs": 2, "rounds": 1, "layer_rounds": 1}))
     spec = DeviceTableSpec.read(path)
     made = TorchBackend(Abacus(), protocol=spec.protocol.latency, energy=spec.energy)
     return build_device_table(spec, root=folder / "out", command="a command", spec_file=path, backend=made)

@@ -73,11 +73,12 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One graph under one setting, and what is measured of it."""
+    """One graph under one setting, what is measured of it, and its turns in a pass."""
 
     graph: ProfiledGraph
     setting: Setting
     quantity: Quantity
+    rounds: int
 
     @property
     def key(self) -> str:
@@ -95,8 +96,6 @@ class Campaign:
         In any order; those of one graph share a block.
     passes
         Times that everything is measured.
-    rounds
-        Turns of a task in a pass, for each quantity.
     block
         Graphs that take turns with each other; a block is finished before the next is loaded, which bounds memory.
     seed
@@ -105,15 +104,15 @@ class Campaign:
 
     tasks: tuple[Task, ...]
     passes: int
-    rounds: Mapping[Quantity, int]
     block: int
     seed: int
 
     def __post_init__(self) -> None:
-        if self.passes < 1 or self.block < 1 or any(n < 1 for n in self.rounds.values()):
+        rounds = min((task.rounds for task in self.tasks), default=1)
+        if self.passes < 1 or self.block < 1 or rounds < 1:
             raise SpecError(
-                f"expected at least 1 pass, 1 round and blocks of at least 1 graph; got {self.passes}, "
-                f"{dict(self.rounds)}, {self.block}"
+                f"expected at least 1 pass, 1 round and blocks of at least 1 graph; got {self.passes}, {rounds}, "
+                f"{self.block}"
             )
         if len({task.key for task in self.tasks}) != len(self.tasks):
             raise SpecError("a campaign measures each graph once under a setting; a task appears twice")
@@ -121,7 +120,7 @@ class Campaign:
     @property
     def n_turns(self) -> int:
         """All turns of all passes."""
-        return self.passes * sum(self.rounds[task.quantity] for task in self.tasks)
+        return self.passes * sum(task.rounds for task in self.tasks)
 
 
 def run_campaign(
@@ -131,18 +130,16 @@ def run_campaign(
     done = sum(turn in journal for turn in _turns(campaign))
     for number in range(campaign.passes):
         for b, members in enumerate(_blocks(campaign, number)):
-            missing = [
-                task for task in members if any(turn not in journal for turn in _turns_of(task, campaign, number))
-            ]
+            missing = [task for task in members if any(turn not in journal for turn in _turns_of(task, number))]
             if not missing:
                 continue
             journal.begin()
             probes = _probes(missing, backend)
-            for r in range(max(campaign.rounds[task.quantity] for task in missing)):
+            for r in range(max(task.rounds for task in missing)):
                 order = np.random.default_rng((campaign.seed, number, b, r)).permutation(len(missing))
                 for task in (missing[i] for i in order):
                     turn = Turn(key=task.key, number=number, round=r)
-                    if r < campaign.rounds[task.quantity] and turn not in journal:
+                    if r < task.rounds and turn not in journal:
                         journal.add(turn, probes[task.key]())
                         done += 1
                 journal.sync()
@@ -200,9 +197,9 @@ def _turns(campaign: Campaign) -> Iterator[Turn]:
 
 def _all_turns_of(task: Task, campaign: Campaign) -> Iterator[Turn]:
     for number in range(campaign.passes):
-        yield from _turns_of(task, campaign, number)
+        yield from _turns_of(task, number)
 
 
-def _turns_of(task: Task, campaign: Campaign, number: int) -> Iterator[Turn]:
-    for r in range(campaign.rounds[task.quantity]):
+def _turns_of(task: Task, number: int) -> Iterator[Turn]:
+    for r in range(task.rounds):
         yield Turn(key=task.key, number=number, round=r)

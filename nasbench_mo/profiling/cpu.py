@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
@@ -70,7 +71,7 @@ class OrtBackend:
         """A loaded model; for memory, one that another process is going to load."""
         if setting.precision not in PRECISIONS or setting.n_threads is None:
             raise SpecError(f"onnxruntime runs {', '.join(PRECISIONS)} with some threads; got {setting}")
-        ready = quantised(model) if setting.precision == "int8" else model
+        ready = _quantised(model) if setting.precision == "int8" else model
         n_threads = setting.n_threads
         if quantity == "memory":
             return lambda: resident_mib(ready, n_threads=n_threads)
@@ -79,6 +80,12 @@ class OrtBackend:
         session = Session(ready, n_threads=n_threads, seed=0)
         protocol = dataclasses.replace(self._protocol, n_threads=n_threads)
         return lambda: 1000 * session.turn_ms(protocol, clock=self._clock)
+
+
+@lru_cache(maxsize=1)
+def _quantised(model: bytes) -> bytes:
+    """The last one is kept, for the next number of threads."""
+    return quantised(model)
 
 
 def n_cores() -> int:

@@ -180,9 +180,9 @@ Layers of the cells come from chains of cells: a chain of {spec.chains.short} ce
 Layers of the reductions and of the end come from graphs with and without them. The stem is what remains of the network
 of skips alone, and so includes the call of the runtime.
 
-{p.passes} passes, each with the graphs loaded afresh, of {p.rounds} turns; a turn is the shortest of {p.runs} runs
-after {p.warm_up} to warm up. Graphs take turns in random order. The value is the {100 * p.quantile:g} % quantile of all
-turns."""
+{p.passes} passes, each with the graphs loaded afresh, of {p.rounds} turns of a network and {p.layer_rounds} of a
+chain; a turn is the shortest of {p.runs} runs after {p.warm_up} to warm up. Graphs take turns in random order. The
+value is the {100 * p.quantile:g} % quantile of all turns."""
     if spec.runtime == "torch-cuda":
         text += """
 

@@ -68,10 +68,13 @@ class ProtocolSpec:
     passes, block, seed
         As of :class:`~nasbench_mo.profiling.campaign.Campaign`. The noise floor compares the first two passes.
     rounds, runs, warm_up, quantile
-        As of :class:`~nasbench_mo.profiling.latency.LatencyProtocol`; ``rounds`` are those of one pass.
+        As of :class:`~nasbench_mo.profiling.latency.LatencyProtocol`; ``rounds`` are those of a network in one pass.
+    layer_rounds
+        Turns in one pass of a graph for layers: more, for what is wanted is a small difference of two of them.
     """
 
     passes: int
+    layer_rounds: int
     rounds: int
     runs: int
     warm_up: int

@@ -219,16 +219,16 @@ def _quantities(spec: DeviceTableSpec) -> Iterator[tuple[Quantity, Setting, int,
 
 
 def _campaign(spec: DeviceTableSpec, *, plan: ChainPlan, networks: Sequence[ProfiledGraph]) -> Campaign:
-    tasks = [
-        Task(graph=graph, setting=setting, quantity=quantity)
-        for quantity, setting, n, of_layers in _quantities(spec)
-        for graph in (*(plan.graphs if of_layers else ()), *networks[:n])
-    ]
     protocol = spec.protocol
+    tasks: list[Task] = []
+    for quantity, setting, n, of_layers in _quantities(spec):
+        parts = ((plan.graphs if of_layers else (), protocol.layer_rounds), (networks[:n], protocol.rounds))
+        for graphs, rounds in parts:
+            turns = rounds if quantity == "latency" else 1
+            tasks += [Task(graph=graph, setting=setting, quantity=quantity, rounds=turns) for graph in graphs]
     return Campaign(
         tasks=tuple(tasks),
         passes=protocol.passes,
-        rounds={"latency": protocol.rounds, "energy": 1, "memory": 1},
         block=protocol.block,
         seed=protocol.seed,
     )
@@ -242,7 +242,7 @@ def _results(
 
         def of(graph: ProfiledGraph, quantity: Quantity = quantity, setting: Setting = setting) -> Floats:
             """Statistic over all passes, then that of each pass."""
-            values = turns[Task(graph=graph, setting=setting, quantity=quantity).key]
+            values = turns[Task(graph=graph, setting=setting, quantity=quantity, rounds=1).key]
             share = quantile if quantity == "latency" else 0.5
             return np.array([np.quantile(values, share), *np.quantile(values, share, axis=1)])
 
