@@ -394,7 +394,7 @@ def test_the_intensive_search_ends_where_no_single_change_helps() -> None:
     course = a._intensify(np.array([3, 3, 3], dtype=np.int8), weights)
     for rows in course:
         a.tell(rows, opposed(np.array(rows).astype(int)))
-    X, F = a._known()
+    X, F = a._told_values()
     g = chebyshev(Scale.observed(toy, X, F).scaled(F), weights)
     best = X[int(np.argmin(g))]
     around = toy.neighbors(best)

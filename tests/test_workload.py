@@ -686,7 +686,7 @@ def test_a_workload_keeps_its_contract(name: str) -> None:
 def test_a_plug_in_announces_a_workload(monkeypatch: pytest.MonkeyPatch) -> None:
     target = f"{__name__}:{made_up_workload.__name__}"
     point = importlib.metadata.EntryPoint("toy", target, WORKLOADS.group)
-    monkeypatch.setattr("nasbench_mo.registry.entry_points", lambda group: [point] if group == WORKLOADS.group else [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point] if group == WORKLOADS.group else [])
     fresh = Registry("workload", builtins=WORKLOADS._builtins, group=WORKLOADS.group)
     monkeypatch.setattr("nasbench_mo.hardware.workload.WORKLOADS", fresh)
     toy = CategoricalSpace("toy", {"width": ["8", "16"]})

@@ -20,7 +20,7 @@ NOT_AVAILABLE = "not available"
 
 #: Class of a device by the beginning of its name.
 CLASSES: Mapping[str, DeviceClass] = {
-    "1080ti": "GPU", "2080ti": "GPU", "3090": "GPU", "titan": "GPU", "v100": "GPU", "a100": "GPU",
+    "1080ti": "GPU", "2080ti": "GPU", "3090": "GPU", "titan": "GPU", "v100": "GPU", "a100": "GPU", "nvidia": "GPU",
     "gold": "CPU", "silver": "CPU", "raspi": "CPU", "cpu": "CPU", "epyc": "CPU", "amd": "CPU", "intel": "CPU",
     "pixel": "phone", "samsung": "phone", "essential": "phone",
     "fpga": "FPGA", "zcu102": "FPGA", "vck190": "FPGA", "zc706": "FPGA",

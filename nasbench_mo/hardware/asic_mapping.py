@@ -108,6 +108,10 @@ def sides(shape: LayerShape, dataflow: Dataflow) -> Sides:
     return rows, cols
 
 
+#: Loops that are tried with every factor where both sides may unroll them.
+_DIVIDED: frozenset[Loop] = frozenset({"G"})
+
+
 def unrollings(shape: LayerShape, dataflow: Dataflow, *, pe_rows: int, pe_cols: int, top: int) -> list[Unrolling]:
     """The ``top`` unrollings with the fewest steps, at most two loops a side.
 
@@ -118,8 +122,9 @@ def unrollings(shape: LayerShape, dataflow: Dataflow, *, pe_rows: int, pe_cols: 
     sizes = loop_sizes(shape)
     row_loops, col_loops = sides(shape, dataflow)
     found = set()
-    for rows in _one_side(row_loops, sizes, limit=pe_rows):
-        for able in _one_side(col_loops, sizes, limit=pe_cols):
+    shared = frozenset(row_loops) & frozenset(col_loops) & _DIVIDED
+    for rows in _one_side(row_loops, sizes, limit=pe_rows, shared=shared):
+        for able in _one_side(col_loops, sizes, limit=pe_cols, shared=shared):
             # a loop on both sides: the columns take what the rows leave
             left = {loop: min(factor, sizes[loop] // rows.get(loop, 1)) for loop, factor in able.items()}
             cols = {loop: factor for loop, factor in left.items() if factor > 1}
@@ -130,17 +135,26 @@ def unrollings(shape: LayerShape, dataflow: Dataflow, *, pe_rows: int, pe_cols: 
     return [Unrolling(rows=rows, cols=cols, steps=steps) for steps, _, _, rows, cols in sorted(found)[:top]]
 
 
-def _one_side(loops: tuple[Loop, ...], sizes: dict[Loop, int], *, limit: int) -> list[dict[Loop, int]]:
-    """Ways of filling one side. Only factors that change the number of steps are tried."""
+def _one_side(
+    loops: tuple[Loop, ...], sizes: dict[Loop, int], *, limit: int, shared: frozenset[Loop]
+) -> list[dict[Loop, int]]:
+    """Ways of filling one side. Only factors that change the number of steps are tried.
+
+    A loop takes the largest factor that fits; one that is ``shared`` with the other side is tried with all of them,
+    because the largest need not be the one that divides what the other side leaves.
+    """
     able = [loop for loop in loops if sizes.get(loop, 1) > 1]
     if not able:
         return [{}]
-    options: list[dict[Loop, int]] = [{loop: _factors(sizes[loop], limit=limit)[-1]} for loop in able]
+    options: list[dict[Loop, int]] = [
+        {loop: factor}
+        for loop in able
+        for factor in _factors(sizes[loop], limit=limit)[1 if loop in shared else -1 :] or [1]
+    ]
     for first, second in itertools.combinations(able, 2):
         for a in _factors(sizes[first], limit=limit)[1:]:
-            b = _factors(sizes[second], limit=limit // a)[-1] if a <= limit else 1
-            if b > 1:
-                options.append({first: a, second: b})
+            fitting = _factors(sizes[second], limit=limit // a)[1:] if a <= limit else []
+            options += [{first: a, second: b} for b in (fitting if second in shared else fitting[-1:])]
     return options
 
 
