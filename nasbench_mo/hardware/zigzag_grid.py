@@ -277,7 +277,10 @@ def build_grid(
             if spec_text is not None:
                 (stage / "spec.yaml").write_text(spec_text, encoding="utf-8")
             write_table(stage, columns, id=target.name, space=spec.space, archs=rows, rows="operator")
-            card = _card(spec, id=target.name, cost=cost, values=costs[cost], model=model, command=command)
+            own = command
+            for other in targets.values():  # the folder of either table holds the specification of both
+                own = own.replace(other.name, target.name)
+            card = _card(spec, id=target.name, cost=cost, values=costs[cost], model=model, command=own)
             (stage / "card.md").write_text(card, encoding="utf-8")
     return {cost: Table.open(target) for cost, target in targets.items()}
 
@@ -363,7 +366,15 @@ def _card(
         "what": "layer cost table",
         "kind": "modelled",
         "space": spec.space,
-        "unit": "cycles" if cost == "cycles" else "uj",
+        "objective": {
+            "name": "latency" if cost == "cycles" else "energy",
+            "unit": "cycles" if cost == "cycles" else "uj",
+            "kind": "modelled",
+            "device": f"asic, a grid of {len(names)}",
+            "batch": 1,
+            "precision": " or ".join(f"int{bits}" for bits in spec.bits),
+            "runtime": model["zigzag"],
+        },
         "rows": len(spec.shapes),
         "accelerators": len(names),
         "infeasible_layers": int(infeasible.sum()),
