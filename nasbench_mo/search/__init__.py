@@ -24,6 +24,7 @@ SEARCHERS = Registry(
         "sms-emoa": "nasbench_mo.search.sms_emoa:SMSEMOASearcher",
         "age-moea2": "nasbench_mo.search.age_moea2:AGEMOEA2Searcher",
         "rvea": "nasbench_mo.search.rvea:RVEASearcher",
+        "default": "nasbench_mo.search.default:DefaultSearcher",
     },
     group="nasbench_mo.searchers",
 )
