@@ -29,6 +29,11 @@ class CandidateFeatures:
     ----------
     space
         Where architectures come from.
+
+    Attributes
+    ----------
+    groups
+        (k,) block of each column, from 0.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -36,26 +41,34 @@ class CandidateFeatures:
         few = space.size <= _SAMPLE
         X = space.from_codes(np.arange(space.size)) if few else space.sample(_SAMPLE, rng=np.random.default_rng(0))
         alive = X[~space.degenerate(X)]
-        raw = _columns(space, alive if len(alive) else X)
+        blocks = _blocks(space, alive if len(alive) else X)
+        raw = np.concatenate(blocks, axis=1)
+        group = np.repeat(np.arange(len(blocks)), [block.shape[1] for block in blocks])
         deviation = raw.std(axis=0)
         # a column that repeats another one would only weigh it twice
         _, first = np.unique(np.round((raw - raw.mean(axis=0)) / np.maximum(deviation, 1e-9), 6), axis=1, return_index=True)
         distinct = np.zeros(raw.shape[1], dtype=bool)
         distinct[first] = True
         self._kept = np.flatnonzero(distinct & (deviation > 1e-9))
+        _, self.groups = np.unique(group[self._kept], return_inverse=True)
         self._mean, self._deviation = raw[:, self._kept].mean(axis=0), deviation[self._kept]
 
     def __call__(self, X: NDArray[Any]) -> Floats:
         """Standardised features, (n, k), of (n, d) encodings."""
-        made: Floats = (_columns(self._space, X)[:, self._kept] - self._mean) / self._deviation
+        made: Floats = (np.concatenate(_blocks(self._space, X), axis=1)[:, self._kept] - self._mean) / self._deviation
         return made
 
 
-def _columns(space: SearchSpace, X: NDArray[Any]) -> Floats:
+def _blocks(space: SearchSpace, X: NDArray[Any]) -> list[Floats]:
+    """Columns of (n, d) encodings in blocks that are believed to matter together, (n, k of the block) each."""
     if isinstance(space, ProductSpace):
-        return np.concatenate([_columns(p, part) for p, part in zip(space.parts, space.split(X), strict=True)], axis=1)
+        return [b for p, part in zip(space.parts, space.split(X), strict=True) for b in _blocks(p, part)]
     if isinstance(space, NB201):
-        maps = [feature_map("nb201-counts-v1"), feature_map("nb201-graph-v2")]
-    else:
-        maps = [one_hot(space), ordinal(space), counts(space)]
-    return np.concatenate([m.compute(X) for m in maps], axis=1).astype(np.float64)
+        sums = feature_map("nb201-counts-v1")
+        counted = sums.compute(X).astype(np.float64)
+        # operations that count for one runtime do not for another: each convention is a block
+        convention = np.array([column.partition("_")[0] for column in sums.columns])
+        parts = [counted[:, convention == name] for name in dict.fromkeys(convention)]
+        return [*parts, feature_map("nb201-graph-v2").compute(X).astype(np.float64)]
+    maps = ([one_hot(space)], [ordinal(space), counts(space)])
+    return [np.concatenate([m.compute(X) for m in some], axis=1).astype(np.float64) for some in maps]

@@ -47,6 +47,18 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.Z)
 
+    def take(self, rows: NDArray[Any]) -> Candidates:
+        """Some of the candidates."""
+        return Candidates(X=self.X[rows], Z=self.Z[rows], known=self.known[rows])
+
+    def joined(self, other: Candidates) -> Candidates:
+        """These candidates, then the others."""
+        return Candidates(
+            X=np.concatenate([self.X, other.X]),
+            Z=np.concatenate([self.Z, other.Z]),
+            known=np.concatenate([self.known, other.known]),
+        )
+
 
 @final
 class WholeSpace:
@@ -69,8 +81,16 @@ class WholeSpace:
         _, first, row = np.unique(_codes(np.concatenate([Z, values], axis=1)), return_index=True, return_inverse=True)
         # columns side by side in memory: a kernel takes some of them
         self.candidates = Candidates(X=self._X[first], Z=np.asfortranarray(Z[first]), known=values[first])
+        self._space = space
+        self._row = np.full(space.size, -1)
+        self._row[space.codes(self._X)] = row
         self._members = np.argsort(row, kind="stable")
         self._ends = np.cumsum(np.bincount(row, minlength=len(first)))
+
+    def features(self, X: NDArray[Any]) -> Floats:
+        """Standardised features of (n, d) encodings, none degenerate, (n, k): looked up."""
+        made: Floats = self.candidates.Z[self._row[self._space.codes(X)]]
+        return made
 
     def members(self, row: int) -> NDArray[Any]:
         """The architectures of a row, (j, d)."""
@@ -107,8 +127,11 @@ class Nursery:
         self._unseen = unseen
         self._rng = rng
 
-    def breed(self, parents: NDArray[Any]) -> Candidates:
-        """Children of (n, d) parents that were not proposed before: mutants, crossings, and a few random ones."""
+    def breed(self, parents: NDArray[Any], *, without: NDArray[Any]) -> Candidates:
+        """Children of (n, d) parents: mutants, crossings, and a few random ones.
+
+        They are new: neither proposed before nor among the (j, d) ``without``.
+        """
         n_random = int(_RANDOM_SHARE * N_CHILDREN) if len(parents) else N_CHILDREN
         parts = [self._space.sample(n_random, rng=self._rng)]
         if len(parents):
@@ -121,6 +144,8 @@ class Nursery:
                 mutants[again] = self._space.mutate(mutants[again], rng=self._rng)
             parts += [crossed, mutants]
         X = self._unseen.left(np.concatenate(parts))
+        present = {row.tobytes() for row in without}
+        X = X[[row.tobytes() not in present for row in X]]
         return self.candidates(X[~self._space.degenerate(X)])
 
     def candidates(self, X: NDArray[Any]) -> Candidates:

@@ -8,6 +8,7 @@ Le Riche, Carraro, "Kriging is well-suited to parallelize optimization", 2010. T
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -28,7 +29,9 @@ from nasbench_mo.space import SearchSpace
 Floats = NDArray[np.float64]
 
 #: How far beyond the front's nadir hypervolume counts, as a share of the front's range.
-_MARGIN = 0.1
+_MARGIN = 0.3
+#: An expected point moves the reference only where it is better than the front by this share of the front's range.
+_TOLERANCE = 0.02
 #: A candidate is left out of the acquisition where it is dominated even this many deviations better than expected.
 _OPTIMISM = 2.5
 #: Where candidates are bred: from how many random ones a search starts, how many generations, of how many survivors.
@@ -85,7 +88,7 @@ class DefaultSearcher(Searcher):
         n_objectives: int,
         *,
         seed: int = 0,
-        initial: int = 8,
+        initial: int = 10,
         batch: int = 1,
         reference: str = "",
     ) -> None:
@@ -153,12 +156,13 @@ class DefaultSearcher(Searcher):
         """What depends on the known objectives, which come after construction: features, candidates, the start."""
         self._features = features = CandidateFeatures(self.space)
         self._archive.features = features
-        self._models = {j: ObjectiveModel() for j in range(self.n_objectives) if j not in self._known}
+        self._models = {j: ObjectiveModel(features.groups) for j in range(self.n_objectives) if j not in self._known}
         self._whole: WholeSpace | None = None
         if self.space.size <= WHOLE_LIMIT:
             self._whole = WholeSpace(self.space, features=features, known=self._known_values)
             self._open = np.ones(len(self._whole.candidates), dtype=bool)
             first = self._whole.candidates
+            self._archive.features = self._whole.features
         else:
             self._nursery = Nursery(
                 self.space, features=features, known=self._known_values, unseen=self._unseen, rng=self._rng
@@ -168,7 +172,7 @@ class DefaultSearcher(Searcher):
         if self._archive.n_told >= self.initial:
             return
         along = first.known[:, 0] if self._known else None
-        rows = stratified(first.Z, self.initial, rng=self._rng, along=along)
+        rows = stratified(first.Z, self.initial, X=first.X, rng=self._rng, along=along)
         drawn = [self._pick(self._whole.members(row)) if self._whole else first.X[row] for row in rows]
         self._queue = np.stack(drawn) if drawn else self._queue
 
@@ -252,7 +256,9 @@ class DefaultSearcher(Searcher):
 
     def _reference(self, front: Floats, *, expected: Floats) -> Floats:
         """Corner of the hypervolume, (m,): beyond the nadir of what was observed and what is expected together."""
-        believed = np.concatenate([front, np.minimum(expected, self._archive.F.max(axis=0))])
+        tolerance = _TOLERANCE * np.ptp(front, axis=0)
+        beyond = expected[~dominated(expected + tolerance, by=front)]
+        believed = np.concatenate([front, np.minimum(beyond, self._archive.F.max(axis=0))])
         best = believed[nondominated(believed, keep_duplicates=False)]
         low, high = best.min(axis=0), best.max(axis=0)
         own = high + _MARGIN * np.maximum(high - low, 1e-9 * np.maximum(np.abs(high), 1e-300))
@@ -268,31 +274,29 @@ class DefaultSearcher(Searcher):
 
     def _imagine_awaited(self, front: Floats) -> Floats:
         """The front with what is still awaited, at its expected values."""
-        assert self._features is not None
+        assert self._archive.features is not None
         for x in self._awaited.values():
             X = x[None]
             if not self.space.degenerate(X)[0]:
-                one = Candidates(X=X, Z=self._features(X), known=self._known_values(X))
+                one = Candidates(X=X, Z=self._archive.features(X), known=self._known_values(X))
                 front = np.concatenate([front, self._imagined(one, 0)[None]])
         return front
 
     # ------------------------------------------------------------------ large spaces
 
     def _bred(self) -> Candidates:
-        """The survivors of some generations of candidates, bred from the front."""
-        front = self._archive.F
-        best = nondominated(front)
-        parents = self._archive.X[best]
-        parts: Candidates = self._nursery.breed(parents)
+        """The last of some generations of candidates, bred from the front under the acquisition."""
+        best = nondominated(self._archive.F)
+        parents, front = self._archive.X[best], self._archive.F[best]
+        made = self._nursery.breed(parents, without=parents[:0])
         for _ in range(_GENERATIONS - 1):
-            if not len(parts):
+            if not len(made):
                 break
-            self._condition(parts)
-            scores = self._scores(parts, front=front[best], open_=np.ones(len(parts), dtype=bool))
-            survivors = parts.X[np.argsort(-scores, kind="stable")[:_SURVIVORS]]
-            children = self._nursery.breed(np.concatenate([survivors, parents[: _SURVIVORS // 4]]))
-            parts = self._nursery.candidates(self._unseen.left(np.concatenate([survivors, children.X])))
-        return parts
+            self._condition(made)
+            scores = self._scores(made, front=front, open_=np.ones(len(made), dtype=bool))
+            made = made.take(np.argsort(-scores, kind="stable")[:_SURVIVORS])
+            made = made.joined(self._nursery.breed(made.X, without=made.X))
+        return made
 
 
 class _Archive:
@@ -301,7 +305,7 @@ class _Archive:
     def __init__(self, space: SearchSpace, n_objectives: int) -> None:
         self.X = space.from_codes([])
         self.F = np.empty((0, n_objectives))
-        self.features: CandidateFeatures | None = None
+        self.features: Callable[[NDArray[Any]], Floats] | None = None
         self._times = np.empty(0)
         self._row_of: dict[bytes, int] = {}
         self._Z: Floats | None = None

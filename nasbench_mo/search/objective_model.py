@@ -16,8 +16,15 @@ Floats = NDArray[np.float64]
 
 #: A fit is repeated when the observations have grown by this share.
 _GROWTH = 0.15
-#: The logarithm of the excess starts this share of the distance from the least value to the median below the least.
-_MARGIN = 0.3
+#: The logarithm of the excess starts at this share of the least value: near enough to tell the best apart, far enough
+#: that better ones can be believed in. (An origin close below the least was a trap: what would be better than it cannot be.)
+_SHARE = 0.5
+#: Steps of a fit when the form is chosen, and in between, where it starts from the last one.
+_FIRST_ITERATIONS, _LATER_ITERATIONS = 40, 15
+#: The transform is chosen no more once it was with so many observations.
+_CHOICE_ENDS = 60
+#: Of each process, whether it holds the columns of a group for equally relevant.
+_EVEN = (False, True)
 _KINDS = ("identity", "log", "log-excess")
 
 
@@ -41,7 +48,7 @@ class Scale:
     def of(cls, values: Floats, *, kind: str) -> Scale | None:
         """Of (n,) values; None where the transform is not defined for them."""
         least, middle = float(values.min()), float(np.median(values))
-        origin = {"identity": None, "log": 0.0, "log-excess": least - _MARGIN * (middle - least)}[kind]
+        origin = {"identity": None, "log": 0.0, "log-excess": _SHARE * least}[kind]
         if origin is not None and not least - origin > 1e-12 * max(abs(least), abs(middle)):
             return None
         transformed = values if origin is None else np.log(values - origin)
@@ -71,74 +78,97 @@ class Scale:
 
 @final
 class ObjectiveModel:
-    """A Gaussian process of one objective, refitted now and then, and its view of a pool of candidates.
+    """Two Gaussian processes of one objective, refitted now and then, and their common view of a pool of candidates.
+
+    One learns the relevance of every column, the other holds the columns of a group for equally relevant. The first is
+    the better guess and the more overconfident one: what it takes for irrelevant it never tries. Where the two disagree
+    the belief is wide.
 
     The transform (the value, its logarithm, or the logarithm of its excess over a little less than the least) is the
     one with the greatest posterior density, the change of variables counted (Snelson, Rasmussen, Ghahramani, "Warped
     Gaussian processes", NIPS 2003); it is chosen anew whenever the observations have doubled.
+
+    Parameters
+    ----------
+    groups
+        (k,) group of each column of the features.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, groups: NDArray[np.intp]) -> None:
+        self._groups = groups
         self._kind = _KINDS[0]
         self._chosen_at = 0
         self._fitted_at = 0
         self._scale: Scale | None = None
-        self._relevance: Relevance | None = None
-        self._posterior: PoolPosterior | None = None
+        self._kernels: tuple[Relevance, ...] = ()
+        self._posteriors: tuple[PoolPosterior, ...] = ()
 
     def update(self, Z: NDArray[Any], values: Floats, *, pool: NDArray[Any]) -> None:
         """Take (n, k) features and (n,) values, the old ones first, and a pool: anew if it is not the last one's."""
         n = len(values)
-        if self._relevance is None or n >= self._fitted_at + max(2, int(_GROWTH * self._fitted_at)):
+        if not self._kernels or n >= self._fitted_at + max(2, int(_GROWTH * self._fitted_at)):
             self._fit(Z, values)
-            self._posterior = None
-        assert self._scale is not None and self._relevance is not None
-        if self._posterior is None or self._pool is not pool or len(self._posterior) > n:
+            self._posteriors = ()
+        assert self._scale is not None
+        if not self._posteriors or self._pool is not pool or len(self._posteriors[0]) > n:
             self._pool = pool
-            self._posterior = PoolPosterior(self._relevance, pool)
-        done = len(self._posterior)
+            self._posteriors = tuple(PoolPosterior(kernel, pool) for kernel in self._kernels)
+        done = len(self._posteriors[0])
         if done < n:
-            self._posterior.observe(Z[done:], self._scale.scores(values[done:]))
+            scores = self._scale.scores(values[done:])
+            for posterior in self._posteriors:
+                posterior.observe(Z[done:], scores)
 
     def forget_posterior(self) -> None:
         """Let the next update begin with the observations anew: an old value has changed."""
-        self._posterior = None
+        self._posteriors = ()
 
     def beliefs(self) -> Marginals:
         """Of an observation at each candidate, noise included."""
-        assert self._scale is not None and self._posterior is not None
-        std = np.sqrt(self._posterior.variance + self._posterior.noise_variance)
-        return self._scale.beliefs(self._posterior.mean, std)
+        assert self._scale is not None
+        means = np.stack([posterior.mean for posterior in self._posteriors])
+        variances = np.stack([posterior.variance + posterior.noise_variance for posterior in self._posteriors])
+        # the mixture's own mean and variance
+        return self._scale.beliefs(means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0)))
 
     def imagine(self, Z: NDArray[Any]) -> float:
         """Add an observation at (k,) features, at its expected value, and return the value."""
-        assert self._scale is not None and self._posterior is not None
-        expected = self._posterior.expected(Z[None])
+        assert self._scale is not None
+        expected = np.mean([posterior.expected(Z[None]) for posterior in self._posteriors], axis=0)
         value = float(self._scale.beliefs(expected, np.zeros(1)).at(0.0)[0])
-        self._posterior.observe(Z[None], expected)
+        for posterior in self._posteriors:
+            posterior.observe(Z[None], expected)
         return value
 
     def forget_imagined(self, n: int) -> None:
         """Keep the first n observations, the real ones."""
-        assert self._posterior is not None
-        if len(self._posterior) > n:
-            self._posterior.forget(n)
+        for posterior in self._posteriors:
+            if len(posterior) > n:
+                posterior.forget(n)
 
     def _fit(self, Z: NDArray[Any], values: Floats) -> None:
         n = len(values)
-        choose = n >= 2 * self._chosen_at
+        choose = n >= 2 * self._chosen_at and self._chosen_at < _CHOICE_ENDS
+        iterations = _FIRST_ITERATIONS if choose else _LATER_ITERATIONS
+        starts = [kernel.parameters for kernel in self._kernels] or [None] * len(_EVEN)
         best: tuple[float, str, Scale, Relevance] | None = None
-        start = self._relevance.parameters if self._relevance is not None else None
         for kind in _KINDS if choose else (self._kind,):
             scale = Scale.of(values, kind=kind) or (None if choose else Scale.of(values, kind="identity"))
             if scale is None:
                 continue
-            fitted = fit_relevance(Z, scale.scores(values), start=start, iterations=40 if choose else 15)
+            scores = scale.scores(values)
+            fitted = fit_relevance(Z, scores, groups=self._groups, start=starts[0], iterations=iterations)
             cost = fitted.cost + scale.volume(values)
             if best is None or cost < best[0]:
                 best = (cost, kind, scale, fitted)
         assert best is not None  # the identity is always defined
-        _, self._kind, self._scale, self._relevance = best
+        _, self._kind, self._scale, first = best
+        scores = self._scale.scores(values)
+        others = [
+            fit_relevance(Z, scores, groups=self._groups, even=True, start=start, iterations=iterations)
+            for start in starts[1:]
+        ]
+        self._kernels = (first, *others)
         self._fitted_at = n
         if choose:
             self._chosen_at = n

@@ -20,35 +20,34 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Deviation of the logarithm of a column's relevance about the common one.
+#: Deviation of the logarithm of a column's relevance about that of its group.
 _SPREAD = 1.5
-#: Centres and deviations of the normal priors of the logarithms of: the common length, in standard deviations of the
-#: columns; the noise variance and the variance of the linear part, as shares of the curved part's.
+#: Centres and deviations of the normal priors of the logarithms of: a group's length, in standard deviations of the
+#: columns; a group's variance in the linear part; the curved part's amplitude; the noise variance, a share of that.
 _LENGTH = (0.5, 0.7)
-_NOISE = (-4.5, 1.2)
-_LINEAR = (-1.0, 1.5)
-#: So many observations' worth of belief that the curved part has the target's own variance.
+_LINEAR = (-1.0, 2.5)
+_AMPLITUDE = (0.0, 1.5)
+_NOISE = (-4.5, 0.7)
+#: So many observations' worth of belief that the kernel has the target's own variance.
 _STRENGTH = 5.0
-#: Least and greatest logarithm of the noise share.
-_NOISE_LIMITS = (-16.0, 1.0)
 #: Columns whose relevance adds less than this share of the total are left out of predictions.
 _NEGLIGIBLE = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Relevance:
-    """A fitted kernel: ``variance * (matern52(|a - b|) + a . b)``, a and b scaled by weights of the columns.
+    """A fitted kernel: ``variance * (amplitude * matern52(|a - b|) + a . b)``, a and b scaled by weights of the columns.
 
     Parameters
     ----------
     parameters
-        (k + 3,) what was fitted: logarithms, standardised; the start of the next fit.
+        What was fitted: logarithms, standardised; the start of the next fit.
     curved, linear
         (k,) weights of the columns in the squared distance and in the product.
-    noise
-        Variance of the noise, a share of ``variance``.
+    amplitude, noise
+        Variances of the curved part and of the noise, shares of ``variance``.
     variance
-        Of the curved part, in units of the standardised target.
+        Of the whole, in units of the standardised target.
     cost
         Negative logarithm of the posterior density, up to a constant: smaller fits better.
     """
@@ -56,6 +55,7 @@ class Relevance:
     parameters: Floats
     curved: Floats
     linear: Floats
+    amplitude: float
     noise: float
     variance: float
     cost: float
@@ -67,6 +67,7 @@ class Relevance:
         # columns are gathered as rows of the transpose, which is many times faster where those are contiguous
         scaled = (Z.T[curved] * np.sqrt(self.curved[curved])[:, None]).T
         return View(
+            amplitude=self.amplitude,
             curved=scaled,
             squares=np.einsum("ij,ij->i", scaled, scaled),
             linear=(Z.T[linear] * np.sqrt(self.linear[linear])[:, None]).T,
@@ -79,12 +80,15 @@ class View:
 
     Parameters
     ----------
+    amplitude
+        Variance of the curved part.
     curved, linear
         (n, j) scaled columns of the curved and of the linear part.
     squares
         (n,) squared norms of ``curved``.
     """
 
+    amplitude: float
     curved: Floats
     squares: Floats
     linear: Floats
@@ -95,6 +99,7 @@ class View:
     def joined(self, other: View) -> View:
         """These rows, then the others."""
         return View(
+            amplitude=self.amplitude,
             curved=np.concatenate([self.curved, other.curved]),
             squares=np.concatenate([self.squares, other.squares]),
             linear=np.concatenate([self.linear, other.linear]),
@@ -102,11 +107,16 @@ class View:
 
     def take(self, rows: slice) -> View:
         """Some of the rows."""
-        return View(curved=self.curved[rows], squares=self.squares[rows], linear=self.linear[rows])
+        return View(
+            amplitude=self.amplitude,
+            curved=self.curved[rows],
+            squares=self.squares[rows],
+            linear=self.linear[rows],
+        )
 
     def prior_variance(self) -> Floats:
         """Covariance of each row with itself, a share of the kernel's variance, (n,)."""
-        made: Floats = 1.0 + np.einsum("ij,ij->i", self.linear, self.linear)
+        made: Floats = self.amplitude + np.einsum("ij,ij->i", self.linear, self.linear)
         return made
 
 
@@ -124,12 +134,19 @@ def covariance(A: View, B: View) -> Floats:
     np.negative(r, out=r)
     np.exp(r, out=r)
     r *= polynomial
+    r *= A.amplitude
     r += A.linear @ B.linear.T
     return r
 
 
 def fit_relevance(
-    Z: NDArray[Any], scores: Floats, *, start: Floats | None = None, iterations: int = 40
+    Z: NDArray[Any],
+    scores: Floats,
+    *,
+    groups: NDArray[np.intp],
+    even: bool = False,
+    start: Floats | None = None,
+    iterations: int = 40,
 ) -> Relevance:
     """The most probable kernel of standardised targets.
 
@@ -139,6 +156,10 @@ def fit_relevance(
         (n, k) standardised features.
     scores
         (n,) standardised targets.
+    groups
+        (k,) group of each column, from 0: columns of a group are believed to matter together.
+    even
+        Hold the columns of a group for equally relevant.
     start
         ``parameters`` of an earlier fit to begin with; the centre of the prior if not given.
     iterations
@@ -150,77 +171,119 @@ def fit_relevance(
     """
     from scipy.optimize import minimize
 
-    k = Z.shape[1]
-    begin = np.zeros(k + 3) if start is None else start
-    low = (_NOISE_LIMITS[0] - _NOISE[0]) / _NOISE[1]
-    high = (_NOISE_LIMITS[1] - _NOISE[0]) / _NOISE[1]
-    bounds = [(-4.0, 4.0)] * (k + 3)
-    bounds[k + 1] = (low, high)
-    objective = _Objective(np.asarray(Z, dtype=np.float64), scores)
+    objective = _Objective(np.asarray(Z, dtype=np.float64), scores, groups=groups)
+    begin = np.zeros(objective.n_parameters) if start is None else start
     found = minimize(
-        objective, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations, "ftol": 1e-5}
+        objective,
+        begin,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=objective.bounds(even=even),
+        options={"maxiter": iterations, "ftol": 1e-5},
     )
-    best = found.x if np.isfinite(found.fun) and found.fun < _IMPOSSIBLE else np.zeros(k + 3)
+    best = found.x if np.isfinite(found.fun) and found.fun < _IMPOSSIBLE else np.zeros(objective.n_parameters)
     cost, _, variance = objective.evaluate(best)
-    curved, linear, noise = _unpack(best)
-    return Relevance(parameters=best, curved=curved, linear=linear, noise=noise, variance=variance, cost=cost)
+    weights = objective.weights(best)
+    return Relevance(
+        parameters=best,
+        curved=weights.curved,
+        linear=weights.linear,
+        amplitude=weights.amplitude,
+        noise=weights.noise,
+        variance=variance,
+        cost=cost,
+    )
 
 
 #: Cost of a kernel whose covariance cannot be factorised.
 _IMPOSSIBLE = 1e10
+#: No parameter goes further from its prior's centre than so many deviations.
+_LIMIT = 4.0
+#: The linear part of a group may vanish, but not explain more than the target varies: great coefficients that cancel out
+#: where there are evaluations do not where there are none.
+_LINEAR_LIMIT = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Weights:
+    curved: Floats
+    linear: Floats
+    amplitude: float
+    noise: float
 
 
 class _Objective:
-    """Negative logarithm of the posterior density of the parameters, and its gradient."""
+    """Negative logarithm of the posterior density of the parameters, and its gradient.
 
-    def __init__(self, Z: Floats, scores: Floats) -> None:
+    Parameters are standardised logarithms: k relevances, g lengths, g linear weights, the amplitude, the noise.
+    """
+
+    def __init__(self, Z: Floats, scores: Floats, *, groups: NDArray[np.intp]) -> None:
         self.Z = Z
         self.squares = Z * Z
         self.scores = scores
+        self.groups = groups
+        size = np.bincount(groups)
+        self.share = 1.0 / (size[groups] * len(size)) if len(groups) else np.empty(0)
+        self.k, self.g = len(groups), len(size)
+        self.n_parameters = self.k + 2 * self.g + 2
 
     def __call__(self, parameters: Floats) -> tuple[float, Floats]:
         cost, gradient, _ = self.evaluate(parameters)
         return cost, gradient
 
+    def bounds(self, *, even: bool) -> list[tuple[float, float]]:
+        """Least and greatest value of each parameter."""
+        columns = 0.0 if even else _LIMIT
+        rest = [(-_LIMIT, high) for high in [_LIMIT] * self.g + [_LINEAR_LIMIT] * self.g + [_LIMIT] * 2]
+        return [(-columns, columns)] * self.k + rest
+
+    def weights(self, parameters: Floats) -> _Weights:
+        """Weights of the columns in the squared distance (times 5, as Matern 5/2 wants it) and in the product."""
+        k, g = self.k, self.g
+        length = _LENGTH[0] + _LENGTH[1] * parameters[k : k + g]
+        linear = _LINEAR[0] + _LINEAR[1] * parameters[k + g : k + 2 * g]
+        relevance = np.exp(_SPREAD * parameters[:k]) * self.share
+        amplitude = float(np.exp(_AMPLITUDE[0] + _AMPLITUDE[1] * parameters[-2]))
+        return _Weights(
+            curved=5.0 * relevance * np.exp(-2.0 * length)[self.groups],
+            linear=relevance * np.exp(linear)[self.groups],
+            amplitude=amplitude,
+            noise=amplitude * float(np.exp(_NOISE[0] + _NOISE[1] * parameters[-1])),
+        )
+
     def evaluate(self, parameters: Floats) -> tuple[float, Floats, float]:
-        """Cost, gradient (k + 3,), and the variance that goes with the parameters."""
-        Z, n = self.Z, len(self.scores)
-        curved, linear, noise = _unpack(parameters)
-        scaled = Z * np.sqrt(curved)
+        """Cost, gradient, and the variance that goes with the parameters."""
+        Z, n, k, g = self.Z, len(self.scores), self.k, self.g
+        weights = self.weights(parameters)
+        scaled = Z * np.sqrt(weights.curved)
         square = np.einsum("ij,ij->i", scaled, scaled)
         r2 = np.maximum(square[:, None] + square - 2.0 * (scaled @ scaled.T), 0.0)
         r = np.sqrt(r2)
-        decay = np.exp(-r)
-        K = (1.0 + r + r2 / 3.0) * decay + (Z * linear) @ Z.T
-        K[np.diag_indices(n)] += noise + 1e-9
+        decay = weights.amplitude * np.exp(-r)
+        curved = (1.0 + r + r2 / 3.0) * decay
+        K = curved + (Z * weights.linear) @ Z.T
+        K[np.diag_indices(n)] += weights.noise + 1e-10
         try:
             factor = np.linalg.cholesky(K)
         except np.linalg.LinAlgError:
             return _IMPOSSIBLE, np.zeros_like(parameters), 1.0
         inverse = np.linalg.inv(K)
         alpha = inverse @ self.scores
-        weight = n + _STRENGTH
-        variance = float(self.scores @ alpha + _STRENGTH) / weight
-        cost = 0.5 * weight * np.log(variance) + np.log(np.diag(factor)).sum() + 0.5 * parameters @ parameters
-        # derivative by K, then by the columns' weights: dK/dr2 = -(1 + r) exp(-r) / 6
+        strength = n + _STRENGTH
+        variance = float(self.scores @ alpha + _STRENGTH) / strength
+        cost = 0.5 * strength * np.log(variance) + np.log(np.diag(factor)).sum() + 0.5 * parameters @ parameters
+        # derivative by K, then by the logarithms of the columns' weights: dK/dr2 = -amplitude (1 + r) exp(-r) / 6
         by_K = 0.5 * (inverse - np.outer(alpha, alpha) / variance)
         by_r2 = by_K * decay
         by_r2 *= (1.0 + r) / -6.0
-        by_curved = 2.0 * (by_r2.sum(axis=1) @ self.squares - np.einsum("ij,ij->j", by_r2 @ Z, Z)) * curved
-        by_linear = np.einsum("ij,ij->j", by_K @ Z, Z) * linear
+        by_curved = 2.0 * (by_r2.sum(axis=1) @ self.squares - np.einsum("ij,ij->j", by_r2 @ Z, Z)) * weights.curved
+        by_linear = np.einsum("ij,ij->j", by_K @ Z, Z) * weights.linear
+        by_noise = weights.noise * np.trace(by_K)
         gradient = parameters.copy()
-        gradient[:-3] += _SPREAD * (by_curved + by_linear)
-        gradient[-3] += -2.0 * _LENGTH[1] * by_curved.sum()
-        gradient[-2] += _NOISE[1] * noise * np.trace(by_K)
-        gradient[-1] += _LINEAR[1] * by_linear.sum()
+        gradient[:k] += _SPREAD * (by_curved + by_linear)
+        gradient[k : k + g] += -2.0 * _LENGTH[1] * np.bincount(self.groups, by_curved, minlength=g)
+        gradient[k + g : k + 2 * g] += _LINEAR[1] * np.bincount(self.groups, by_linear, minlength=g)
+        gradient[-2] += _AMPLITUDE[1] * (float((by_K * curved).sum()) + by_noise)
+        gradient[-1] += _NOISE[1] * by_noise
         return float(cost), gradient, variance
-
-
-def _unpack(parameters: Floats) -> tuple[Floats, Floats, float]:
-    """Weights of the columns in the squared distance (times 5, as Matern 5/2 wants it) and in the product; noise."""
-    k = len(parameters) - 3
-    relevance = np.exp(_SPREAD * parameters[:k]) / max(k, 1)
-    length = np.exp(_LENGTH[0] + _LENGTH[1] * parameters[-3])
-    noise = float(np.exp(_NOISE[0] + _NOISE[1] * parameters[-2]))
-    linear = np.exp(_LINEAR[0] + _LINEAR[1] * parameters[-1])
-    return 5.0 * relevance / length**2, linear * relevance, noise
