@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.predictor.features import counts, feature_map, one_hot, ordinal
+from nasbench_mo.search.relevance import Groups
 from nasbench_mo.space import SearchSpace
 from nasbench_mo.space.nb201 import NB201
 from nasbench_mo.space.product import ProductSpace
@@ -33,7 +34,7 @@ class CandidateFeatures:
     Attributes
     ----------
     groups
-        (k,) block of each column, from 0.
+        Which columns matter together.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -42,25 +43,29 @@ class CandidateFeatures:
         X = space.from_codes(np.arange(space.size)) if few else space.sample(_SAMPLE, rng=np.random.default_rng(0))
         alive = X[~space.degenerate(X)]
         blocks = _blocks(space, alive if len(alive) else X)
-        raw = np.concatenate(blocks, axis=1)
-        group = np.repeat(np.arange(len(blocks)), [block.shape[1] for block in blocks])
+        raw = np.concatenate([block for block, _ in blocks], axis=1)
+        group = np.repeat(np.arange(len(blocks)), [block.shape[1] for block, _ in blocks])
         deviation = raw.std(axis=0)
         # a column that repeats another one would only weigh it twice
-        _, first = np.unique(np.round((raw - raw.mean(axis=0)) / np.maximum(deviation, 1e-9), 6), axis=1, return_index=True)
+        scaled = np.round((raw - raw.mean(axis=0)) / np.maximum(deviation, 1e-9), 6)
+        _, first = np.unique(scaled, axis=1, return_index=True)
         distinct = np.zeros(raw.shape[1], dtype=bool)
         distinct[first] = True
         self._kept = np.flatnonzero(distinct & (deviation > 1e-9))
-        _, self.groups = np.unique(group[self._kept], return_inverse=True)
+        present, members = np.unique(group[self._kept], return_inverse=True)
+        self.groups = Groups(of=members, additive=np.array([blocks[b][1] for b in present], dtype=bool))
         self._mean, self._deviation = raw[:, self._kept].mean(axis=0), deviation[self._kept]
 
     def __call__(self, X: NDArray[Any]) -> Floats:
         """Standardised features, (n, k), of (n, d) encodings."""
-        made: Floats = (np.concatenate(_blocks(self._space, X), axis=1)[:, self._kept] - self._mean) / self._deviation
+        made: Floats = (
+            np.concatenate([block for block, _ in _blocks(self._space, X)], axis=1)[:, self._kept] - self._mean
+        ) / self._deviation
         return made
 
 
-def _blocks(space: SearchSpace, X: NDArray[Any]) -> list[Floats]:
-    """Columns of (n, d) encodings in blocks that are believed to matter together, (n, k of the block) each."""
+def _blocks(space: SearchSpace, X: NDArray[Any]) -> list[tuple[Floats, bool]]:
+    """Columns of (n, d) encodings in blocks that matter together, (n, k of the block), and whether costs add up in it."""
     if isinstance(space, ProductSpace):
         return [b for p, part in zip(space.parts, space.split(X), strict=True) for b in _blocks(p, part)]
     if isinstance(space, NB201):
@@ -68,7 +73,7 @@ def _blocks(space: SearchSpace, X: NDArray[Any]) -> list[Floats]:
         counted = sums.compute(X).astype(np.float64)
         # operations that count for one runtime do not for another: each convention is a block
         convention = np.array([column.partition("_")[0] for column in sums.columns])
-        parts = [counted[:, convention == name] for name in dict.fromkeys(convention)]
-        return [*parts, feature_map("nb201-graph-v2").compute(X).astype(np.float64)]
+        parts = [(counted[:, convention == name], True) for name in dict.fromkeys(convention)]
+        return [*parts, (feature_map("nb201-graph-v2").compute(X).astype(np.float64), False)]
     maps = ([one_hot(space)], [ordinal(space), counts(space)])
-    return [np.concatenate([m.compute(X) for m in some], axis=1).astype(np.float64) for some in maps]
+    return [(np.concatenate([m.compute(X) for m in some], axis=1).astype(np.float64), True) for some in maps]

@@ -28,6 +28,9 @@ from nasbench_mo.space import SearchSpace
 
 Floats = NDArray[np.float64]
 
+#: The models' deviations are held for so many times greater: what a model that learnt from evaluations of its own
+#: choosing is sure of may be wrong.
+_DOUBT = 1.5
 #: How far beyond the front's nadir hypervolume counts, as a share of the front's range.
 _MARGIN = 0.3
 #: An expected point moves the reference only where it is better than the front by this share of the front's range.
@@ -88,7 +91,7 @@ class DefaultSearcher(Searcher):
         n_objectives: int,
         *,
         seed: int = 0,
-        initial: int = 10,
+        initial: int = 6,
         batch: int = 1,
         reference: str = "",
     ) -> None:
@@ -241,7 +244,7 @@ class DefaultSearcher(Searcher):
 
     def _scores(self, candidates: Candidates, *, front: Floats, open_: NDArray[np.bool_]) -> Floats:
         """Expected gain of hypervolume by each candidate, (p,); less than 0 where there can be none."""
-        beliefs = self._beliefs(candidates)
+        beliefs = [belief.widened(_DOUBT) for belief in self._beliefs(candidates)]
         expected = np.stack([belief.at(0.0) for belief in beliefs], axis=1)
         hopeful = np.stack([belief.at(-_OPTIMISM) for belief in beliefs], axis=1)
         reference = self._reference(front, expected=expected[open_])

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from nasbench_mo.search.marginals import Marginals
 from nasbench_mo.search.pool_posterior import PoolPosterior
-from nasbench_mo.search.relevance import Relevance, fit_relevance
+from nasbench_mo.search.relevance import Groups, Relevance, fit_relevance
 
 Floats = NDArray[np.float64]
 
 #: A fit is repeated when the observations have grown by this share.
 _GROWTH = 0.15
-#: The logarithm of the excess starts at this share of the least value: near enough to tell the best apart, far enough
-#: that better ones can be believed in. (An origin close below the least was a trap: what would be better than it cannot be.)
+#: The logarithm of the excess starts at this share of the least value: near enough to tell the best apart, and far
+#: enough that better ones can be believed in. An origin close below the least value is a trap: nothing can be better.
 _SHARE = 0.5
 #: Steps of a fit when the form is chosen, and in between, where it starts from the last one.
 _FIRST_ITERATIONS, _LATER_ITERATIONS = 40, 15
@@ -48,7 +48,11 @@ class Scale:
     def of(cls, values: Floats, *, kind: str) -> Scale | None:
         """Of (n,) values; None where the transform is not defined for them."""
         least, middle = float(values.min()), float(np.median(values))
-        origin = {"identity": None, "log": 0.0, "log-excess": _SHARE * least}[kind]
+        origin = {
+            "identity": None,
+            "log": 0.0,
+            "log-excess": _SHARE * least if least > 0 else least - (middle - least),
+        }[kind]
         if origin is not None and not least - origin > 1e-12 * max(abs(least), abs(middle)):
             return None
         transformed = values if origin is None else np.log(values - origin)
@@ -91,10 +95,10 @@ class ObjectiveModel:
     Parameters
     ----------
     groups
-        (k,) group of each column of the features.
+        Which columns of the features matter together.
     """
 
-    def __init__(self, groups: NDArray[np.intp]) -> None:
+    def __init__(self, groups: Groups) -> None:
         self._groups = groups
         self._kind = _KINDS[0]
         self._chosen_at = 0

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.search.relevance import Relevance, View, covariance
+from nasbench_mo.search.relevance import Relevance, covariance
 
 Floats = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ _SPREAD = 1.5
 #: columns; a group's variance in the linear part; the curved part's amplitude; the noise variance, a share of that.
 _LENGTH = (0.5, 0.7)
 _LINEAR = (-1.0, 2.5)
-_AMPLITUDE = (0.0, 1.5)
+_AMPLITUDE = (0.0, 0.5)
 _NOISE = (-4.5, 0.7)
 #: So many observations' worth of belief that the kernel has the target's own variance.
 _STRENGTH = 5.0
@@ -35,8 +35,25 @@ _NEGLIGIBLE = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Groups:
+    """Columns that are believed to matter together.
+
+    Parameters
+    ----------
+    of
+        (k,) group of each column, from 0 to g - 1, every one with a column.
+    additive
+        (g,) whether a group's columns are counts or indicators, in which costs add up: only these enter the linear
+        part. A line through other columns would be trusted far from where anything was evaluated.
+    """
+
+    of: NDArray[np.intp]
+    additive: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Relevance:
-    """A fitted kernel: ``variance * (amplitude * matern52(|a - b|) + a . b)``, a and b scaled by weights of the columns.
+    """A fitted kernel: ``variance * (amplitude * matern52(|a - b|) + a . b)``, a and b scaled column by column.
 
     Parameters
     ----------
@@ -143,7 +160,7 @@ def fit_relevance(
     Z: NDArray[Any],
     scores: Floats,
     *,
-    groups: NDArray[np.intp],
+    groups: Groups,
     even: bool = False,
     start: Floats | None = None,
     iterations: int = 40,
@@ -157,7 +174,7 @@ def fit_relevance(
     scores
         (n,) standardised targets.
     groups
-        (k,) group of each column, from 0: columns of a group are believed to matter together.
+        Which columns matter together.
     even
         Hold the columns of a group for equally relevant.
     start
@@ -199,8 +216,8 @@ def fit_relevance(
 _IMPOSSIBLE = 1e10
 #: No parameter goes further from its prior's centre than so many deviations.
 _LIMIT = 4.0
-#: The linear part of a group may vanish, but not explain more than the target varies: great coefficients that cancel out
-#: where there are evaluations do not where there are none.
+#: The linear part of a group may vanish, but not explain more than the target varies: great coefficients that cancel
+#: out where there are evaluations do not where there are none.
 _LINEAR_LIMIT = 1.0
 
 
@@ -218,14 +235,15 @@ class _Objective:
     Parameters are standardised logarithms: k relevances, g lengths, g linear weights, the amplitude, the noise.
     """
 
-    def __init__(self, Z: Floats, scores: Floats, *, groups: NDArray[np.intp]) -> None:
+    def __init__(self, Z: Floats, scores: Floats, *, groups: Groups) -> None:
         self.Z = Z
         self.squares = Z * Z
         self.scores = scores
-        self.groups = groups
-        size = np.bincount(groups)
-        self.share = 1.0 / (size[groups] * len(size)) if len(groups) else np.empty(0)
-        self.k, self.g = len(groups), len(size)
+        self.groups = groups.of
+        self.k, self.g = len(groups.of), len(groups.additive)
+        size = np.bincount(groups.of, minlength=self.g)
+        self.share = 1.0 / (size[groups.of] * max(self.g, 1))
+        self.additive = groups.additive[groups.of]
         self.n_parameters = self.k + 2 * self.g + 2
 
     def __call__(self, parameters: Floats) -> tuple[float, Floats]:
@@ -247,7 +265,7 @@ class _Objective:
         amplitude = float(np.exp(_AMPLITUDE[0] + _AMPLITUDE[1] * parameters[-2]))
         return _Weights(
             curved=5.0 * relevance * np.exp(-2.0 * length)[self.groups],
-            linear=relevance * np.exp(linear)[self.groups],
+            linear=relevance * np.exp(linear)[self.groups] * self.additive,
             amplitude=amplitude,
             noise=amplitude * float(np.exp(_NOISE[0] + _NOISE[1] * parameters[-1])),
         )
