@@ -58,14 +58,13 @@ class CandidateFeatures:
 
     def __call__(self, X: NDArray[Any]) -> Floats:
         """Standardised features, (n, k), of (n, d) encodings."""
-        made: Floats = (
-            np.concatenate([block for block, _ in _blocks(self._space, X)], axis=1)[:, self._kept] - self._mean
-        ) / self._deviation
+        raw = np.concatenate([block for block, _ in _blocks(self._space, X)], axis=1)[:, self._kept]
+        made: Floats = (raw - self._mean) / self._deviation
         return made
 
 
 def _blocks(space: SearchSpace, X: NDArray[Any]) -> list[tuple[Floats, bool]]:
-    """Columns of (n, d) encodings in blocks that matter together, (n, k of the block), and whether costs add up in it."""
+    """Blocks of columns that matter together, (n, k of the block), and whether costs add up over them."""
     if isinstance(space, ProductSpace):
         return [b for p, part in zip(space.parts, space.split(X), strict=True) for b in _blocks(p, part)]
     if isinstance(space, NB201):

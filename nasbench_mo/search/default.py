@@ -234,7 +234,7 @@ class DefaultSearcher(Searcher):
     def _condition(self, candidates: Candidates) -> None:
         """Bring the models up to all that was told, and in view of the candidates."""
         for j, model in self._models.items():
-            model.update(self._archive.Z, self._archive.F[:, j], pool=candidates.Z)
+            model.update(self._archive.inputs(), self._archive.F[:, j], pool=candidates.Z)
             model.forget_imagined(len(self._archive))
 
     def _beliefs(self, candidates: Candidates) -> list[Marginals]:
@@ -321,8 +321,7 @@ class _Archive:
         """Architectures told, each once."""
         return len(self.X)
 
-    @property
-    def Z(self) -> Floats:
+    def inputs(self) -> Floats:
         """Standardised features, (n, k)."""
         assert self.features is not None
         if self._Z is None:

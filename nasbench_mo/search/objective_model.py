@@ -23,8 +23,6 @@ _SHARE = 0.5
 _FIRST_ITERATIONS, _LATER_ITERATIONS = 40, 15
 #: The transform is chosen no more once it was with so many observations.
 _CHOICE_ENDS = 60
-#: Of each process, whether it holds the columns of a group for equally relevant.
-_EVEN = (False, True)
 _KINDS = ("identity", "log", "log-excess")
 
 
@@ -48,11 +46,8 @@ class Scale:
     def of(cls, values: Floats, *, kind: str) -> Scale | None:
         """Of (n,) values; None where the transform is not defined for them."""
         least, middle = float(values.min()), float(np.median(values))
-        origin = {
-            "identity": None,
-            "log": 0.0,
-            "log-excess": _SHARE * least if least > 0 else least - (middle - least),
-        }[kind]
+        excess_from = _SHARE * least if least > 0 else least - (middle - least)
+        origin = {"identity": None, "log": 0.0, "log-excess": excess_from}[kind]
         if origin is not None and not least - origin > 1e-12 * max(abs(least), abs(middle)):
             return None
         transformed = values if origin is None else np.log(values - origin)
@@ -106,6 +101,7 @@ class ObjectiveModel:
         self._scale: Scale | None = None
         self._kernels: tuple[Relevance, ...] = ()
         self._posteriors: tuple[PoolPosterior, ...] = ()
+        self._pool: NDArray[Any] | None = None
 
     def update(self, Z: NDArray[Any], values: Floats, *, pool: NDArray[Any]) -> None:
         """Take (n, k) features and (n,) values, the old ones first, and a pool: anew if it is not the last one's."""
@@ -154,7 +150,8 @@ class ObjectiveModel:
         n = len(values)
         choose = n >= 2 * self._chosen_at and self._chosen_at < _CHOICE_ENDS
         iterations = _FIRST_ITERATIONS if choose else _LATER_ITERATIONS
-        starts = [kernel.parameters for kernel in self._kernels] or [None] * len(_EVEN)
+        starts: list[Floats | None] = [kernel.parameters for kernel in self._kernels]
+        starts = starts or [None, None]
         best: tuple[float, str, Scale, Relevance] | None = None
         for kind in _KINDS if choose else (self._kind,):
             scale = Scale.of(values, kind=kind) or (None if choose else Scale.of(values, kind="identity"))

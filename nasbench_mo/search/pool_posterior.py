@@ -73,7 +73,7 @@ class PoolPosterior:
         own[np.diag_indices_from(own)] += self._relevance.noise + _JITTER
         fresh = covariance(inputs, self._pool)
         lower = _solve_lower(self._factor, covariance(self._inputs, inputs)).T
-        corner = np.linalg.cholesky(own - lower @ lower.T)
+        corner = np.asarray(np.linalg.cholesky(own - lower @ lower.T), dtype=np.float64)
         explained = _solve_lower(corner, fresh - lower @ self._explained)
         solved = _solve_lower(corner, scores - lower @ self._solved)
         n, j = len(self), len(Z)
