@@ -50,10 +50,12 @@ class DefaultSearcher(Searcher):
     1. *Start*: ``initial`` architectures, stratified by a known objective, else by the main direction of the features.
     2. *Model*: each objective that is not known has a Gaussian process on the features of the predictor floor (for
        NAS-Bench-201 operation counts and ``nb201-graph-v2``, else indicators, numbers and counts; a product of spaces
-       has those of its parts). The kernel is a Matern 5/2 plus a linear one; each column's relevance is learnt from
-       the search's own evaluations. The transform of the target is chosen by the data. No prior that was fitted to a
-       benchmark is used: the NAS-Bench-201 kernel prior of the predictor floor was tuned on the very table that a
-       search of NAS-Bench-201 is judged by.
+       has those of its parts). Its kernel is Matern 5/2, plus a linear part over counts and indicators; each column's
+       relevance is learnt from the search's own evaluations, and a second process that holds the columns of a group
+       for equally relevant is averaged in. Deviations are widened by half: both learn from what they chose themselves.
+       The transform of the target is chosen by the data. No prior that was fitted to a benchmark is used: the
+       NAS-Bench-201 kernel prior of the predictor floor was tuned on the very table that a search of NAS-Bench-201 is
+       judged by.
     3. *Candidates*: all architectures where there are at most 50,000; else a population bred from the front by
        mutation and crossover, three generations under the acquisition. Degenerate ones come last of all.
     4. *Acquisition*: expected hypervolume improvement over the observed front, exact for up to three objectives, and
@@ -61,7 +63,7 @@ class DefaultSearcher(Searcher):
        architectures that compute the same function, the luckiest is on the front.
     5. *Batch*: an architecture that is awaited counts as if its expected values had been observed.
 
-    The reference point is the nadir, plus a tenth of the range, of the front that is believed in: observed points
+    The reference point is the nadir, plus three tenths of the range, of the front that is believed in: observed points
     and expected ones. ``reference`` replaces it, which restricts the search to a box: constraints, or a preference.
 
     Parameters
