@@ -89,6 +89,10 @@ class NetworkValues(Values):
         """As the network's values."""
         return self.values.tabulated()
 
+    def cheap(self) -> bool:
+        """As the network's values."""
+        return self.values.cheap()
+
     def missing(self) -> list[str]:
         """As the network's values."""
         return self.values.missing()
@@ -128,6 +132,10 @@ class AcceleratorValues(Values):
         """Costs of the pairs. All quantities are computed when one is asked for, and remembered for the others."""
         checked = product_space(self.space).check(X)
         return _pair_costs(self.space, checked.tobytes())[self.quantity].copy()
+
+    def cheap(self) -> bool:
+        """True: an analytic model."""
+        return True
 
     def data_hash(self) -> str:
         """Hash of the definition: the costs follow from it."""

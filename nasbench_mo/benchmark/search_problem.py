@@ -12,7 +12,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Self, final
 
 import numpy as np
@@ -35,10 +35,24 @@ View = Literal["score", "test"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """One objective of a problem and where its values come from."""
+    """One objective of a problem and where its values come from.
+
+    Parameters
+    ----------
+    objective, values
+        What it is, and its values.
+    cheap
+        Whether a search may take the values for known; None for what the values say of themselves.
+    """
 
     objective: Objective
     values: Values
+    cheap: bool | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether a search may take the values for known."""
+        return self.values.cheap() if self.cheap is None else self.cheap
 
 
 @final
@@ -240,6 +254,18 @@ class Problem:
     def noisy(self) -> bool:
         """Whether a search sees single training seeds."""
         return any(t.values.noisy() for t in self.terms)
+
+    def known_objectives(self) -> dict[int, Callable[[NDArray[Any]], NDArray[np.float64]]]:
+        """Objectives that cost nothing to know, by index: functions from (n, d) encodings to (n,) minimised values.
+
+        They are what :meth:`.Searcher.set_known` takes. A noisy objective is never among them: what is known is what
+        will be observed.
+        """
+        return {
+            j: partial(_known_column, term, self.space)
+            for j, term in enumerate(self.terms)
+            if term.known and not term.values.noisy()
+        }
 
     @property
     def fidelities(self) -> tuple[int, ...]:
@@ -470,6 +496,10 @@ def _drawn(runs: NDArray[np.float64], *, draw: NDArray[np.float64]) -> NDArray[n
     hit = exists & (position == wanted[:, None])
     values: NDArray[np.float64] = np.where(hit, runs, 0.0).sum(axis=1)
     return np.where(n_runs > 0, values, np.nan)
+
+
+def _known_column(term: Term, search_space: SearchSpace, X: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(term.values.score(search_space.check(X)), dtype=np.float64)
 
 
 def _called(

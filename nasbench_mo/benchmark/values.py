@@ -77,6 +77,14 @@ class Values(ABC):
         """Whether valuing a whole enumerable space at once is cheap."""
         return True
 
+    def cheap(self) -> bool:
+        """Whether a search may take the values for known: whether in earnest, too, they would cost nothing to find out.
+
+        True of what is counted or modelled from the architecture. A table or a predictor stands for a measurement or a
+        training, however fast it is read, and a function may do either.
+        """
+        return False
+
     def missing(self) -> list[str]:
         """Ids of artefacts that have to be imported first."""
         return []
@@ -241,6 +249,10 @@ class OperatorValues(Values):
         """Counts times costs."""
         return self._costs.evaluate(X, column=self.column)
 
+    def cheap(self) -> bool:
+        """True: counts times costs."""
+        return True
+
     def data_hash(self) -> str:
         """Hash of the operator table, and of which operations it counts."""
         return hashlib.sha256(f"{self._costs.data_hash} {self.origin.convention}".encode()).hexdigest()
@@ -278,6 +290,10 @@ class CountedValues(Values):
             raise SpecError(f"counted values are 'params' or 'flops' of nb201; got {self.quantity!r}")
         count = nb201.n_parameters if self.quantity == "params" else nb201.n_flops
         return count(X, skeleton=Skeleton.for_dataset(self.dataset)) / 1e6
+
+    def cheap(self) -> bool:
+        """True: a count."""
+        return True
 
     def data_hash(self) -> str:
         """Hash of the definition: the counts follow from it."""

@@ -109,6 +109,9 @@ def search(
     out: Annotated[Path, typer.Option(help="Run file to write.")] = Path("run.parquet"),
     html: Annotated[Path | None, typer.Option(help="Also write an interactive page.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run file.")] = False,
+    known: Annotated[
+        bool, typer.Option("--known/--no-known", help="Let the searcher know objectives that cost nothing beforehand.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Search a problem for its Pareto front and write the run."""
@@ -124,6 +127,7 @@ def search(
         out=out,
         html=html,
         force=force,
+        known=known,
     )
     searching.search(request, as_json=as_json)
 

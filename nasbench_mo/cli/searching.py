@@ -39,6 +39,7 @@ class SearchRequest:
     out: Path
     html: Path | None
     force: bool
+    known: bool = True
 
 
 def demo(request: SearchRequest) -> None:
@@ -66,6 +67,7 @@ def search(request: SearchRequest, *, as_json: bool) -> None:
             noise_seed=request.noise_seed,
             out=request.out,
             overwrite=request.force,
+            known=request.known,
             progress=progress,
         )
     if request.html is not None:

@@ -49,6 +49,7 @@ def run(
     noise_seed: int | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
+    known: bool = True,
     progress: Progress | None = None,
 ) -> Run:
     """Search a problem.
@@ -70,6 +71,9 @@ def run(
         after each batch; the same call resumes from it, and what it holds is not evaluated again.
     overwrite
         Replace a run that ``out`` holds, and start over where the journal is another run's.
+    known
+        Offer the searcher the objectives that cost nothing (:meth:`.Problem.known_objectives`) as known functions. A
+        searcher that has no use for them is not affected.
     progress
         Called with (done, budget) after each batch.
 
@@ -86,6 +90,8 @@ def run(
     """
     budget = _whole("budget", budget, least=1)
     searcher = _ready_searcher(searcher, problem=problem, seed=seed)
+    if known and searcher.wants_known and not searcher.n_told:  # one that was told keeps what it was offered before
+        searcher.set_known(problem.known_objectives())
     noise_seed = searcher.seed if noise_seed is None else _whole("noise_seed", noise_seed, least=0)
     identity = Identity(
         problem=problem.id,
@@ -97,6 +103,7 @@ def run(
         seed=searcher.seed,
         noise_seed=noise_seed,
         budget_evaluations=budget,
+        known_objectives=_known_columns(searcher, problem),
     )
     target = Path(out) if out is not None else None
     journal = _open_journal(target, identity=identity, overwrite=overwrite) if target is not None else None
@@ -121,6 +128,7 @@ class RunRequest:
     seed: int
     budget: int
     options: Mapping[str, float | int | str]
+    known: bool = True
 
 
 def run_many(
@@ -130,20 +138,24 @@ def run_many(
     seeds: Sequence[int],
     budget: int,
     n_processes: int = 1,
+    known: bool = True,
     **options: float | int | str,
 ) -> list[Run]:
     """Run one searcher on one published problem with several seeds, in order of the seeds.
 
     The noise seed of each run is its seed. Results do not depend on ``n_processes``.
     """
-    requests = [RunRequest(problem=problem, searcher=searcher, seed=s, budget=budget, options=options) for s in seeds]
+    requests = [
+        RunRequest(problem=problem, searcher=searcher, seed=s, budget=budget, options=options, known=known)
+        for s in seeds
+    ]
     return list(run_ordered(_run_request, requests, n_processes=n_processes))
 
 
 def _run_request(request: RunRequest) -> Run:
     opened = problem(request.problem)
     searcher = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **request.options)
-    return run(opened, searcher, budget=request.budget)
+    return run(opened, searcher, budget=request.budget, known=request.known)
 
 
 class _Loop:
@@ -314,6 +326,11 @@ def _open_journal(target: Path, *, identity: Identity, overwrite: bool) -> Journ
         journal.close()
         raise RunError(f"{target} exists; move it away or choose another name, so that no run is lost")
     return journal
+
+
+def _known_columns(searcher: Searcher, problem: Problem) -> tuple[str, ...]:
+    """Columns that the searcher was offered as known; none where it has no use for them."""
+    return tuple(problem.objectives[j].column for j in searcher.known_objectives) if searcher.wants_known else ()
 
 
 def _whole(name: str, value: object, *, least: int) -> int:

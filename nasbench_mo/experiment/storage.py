@@ -31,12 +31,16 @@ def identity_to_dict(identity: Identity) -> dict[str, Any]:
     fields = {f.name: getattr(identity, f.name) for f in dataclasses.fields(identity)}
     fields["objectives"] = [o.to_dict() for o in identity.objectives]
     fields["searcher_options"] = dict(identity.searcher_options)
-    return fields
+    known = list(fields.pop("known_objectives"))
+    # absent where there are none: so a run without them is written, and resumed, as before the field existed
+    return fields | {"known_objectives": known} if known else fields
 
 
 def identity_from_dict(fields: dict[str, Any]) -> Identity:
     """Rebuild an identity from plain types."""
-    return Identity(**{**fields, "objectives": tuple(Objective.from_dict(o) for o in fields["objectives"])})
+    objectives = tuple(Objective.from_dict(o) for o in fields["objectives"])
+    known = tuple(fields.get("known_objectives", ()))
+    return Identity(**{**fields, "objectives": objectives, "known_objectives": known})
 
 
 def to_arrow(run: Run) -> Any:

@@ -26,6 +26,8 @@ class Identity:
     """Everything that identifies the numbers of a run.
 
     ``noise_seed`` chose the training seeds that were seen, apart from ``seed``, which is the searcher's.
+    ``known_objectives`` are the columns that the searcher was told beforehand for every architecture; none where it
+    has no use for them, and in runs of versions that could not.
     """
 
     problem: str
@@ -37,6 +39,7 @@ class Identity:
     seed: int
     noise_seed: int
     budget_evaluations: int
+    known_objectives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

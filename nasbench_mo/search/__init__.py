@@ -33,6 +33,7 @@ SEARCHERS = Registry(
         "qlognehvi": "nasbench_mo.search.qlognehvi:QLogNEHVISearcher",
         "smac-forest": "nasbench_mo.search.smac_forest:SMACForestSearcher",
         "mo-bananas": "nasbench_mo.search.mo_bananas:MOBananasSearcher",
+        "default": "nasbench_mo.search.default:DefaultSearcher",
     },
     group="nasbench_mo.searchers",
 )

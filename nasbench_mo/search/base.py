@@ -74,6 +74,11 @@ class Searcher(ABC):
             raise SearcherError(f"searcher {self.name!r}: {option} must lie in {least:g}..{most:g}, got {value!r}")
         return real
 
+    @property
+    def known_objectives(self) -> tuple[int, ...]:
+        """Indices of the objectives that :meth:`set_known` offered, ascending."""
+        return tuple(self._known)
+
     def options(self) -> dict[str, float | int | str]:
         """Settings that identify the searcher besides its name and seed."""
         return {}
