@@ -198,6 +198,13 @@ def test_an_archive_takes_foreign_points_in_any_order_and_the_last_value_of_a_re
     assert not {(0, 0, 0), (1, 1, 1), (2, 2, 2)} & set(later)
 
 
+def test_a_model_learns_logarithms_of_what_is_positive() -> None:
+    toy = toy_space(3, 3)
+    a = _Copies(toy, 3)
+    a.tell(toy.enumerate()[:3], [[1.0, -1.0, 2.0], [10.0, 0.0, 2.0], [100.0, 1.0, 2.0]])
+    np.testing.assert_allclose(a._targets(), [[0.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1.0, 1.0, 0.0]])
+
+
 @pytest.mark.parametrize("name", [n for n in LEARNERS if n != "reinforce"])
 def test_points_that_were_not_asked_for_are_learnt_from(name: str) -> None:
     toy = toy_space(4, 4, 4, 4)
@@ -506,6 +513,15 @@ def test_a_model_prefers_what_it_has_seen_to_be_good(name: str) -> None:
         a.tell(X, np.column_stack([cost + 1, (X > 0).sum(axis=1) + 1.0]))
     share = (a._X[40:] == 0).mean()
     assert share > 0.4  # of random ones: 0.25
+
+
+def test_parego_scales_by_the_front_without_dead_networks() -> None:
+    a = made("parego")
+    X = np.array([[0] * 6, [3] * 6, [1] * 6, [3, 1, 1, 3, 3, 3]])
+    a.tell(X, [[90.0, 0.1], [5.0, 9.0], [15.0, 1.0], [20.0, 10.0]])
+    assert a._scaling_rows().tolist() == [1, 2]
+    a.tell(X, [[90.0, 0.1], [5.0, 1.0], [15.0, 1.0], [20.0, 10.0]])  # one point is the front: it has no range
+    assert a._scaling_rows().tolist() == [0, 1, 2, 3]
 
 
 def test_smac_draws_its_share_of_proposals_at_random(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,15 @@ class ArchiveSearcher(Searcher):
     def _observed_scale(self) -> Scale:
         return Scale.observed(self.space, self._X, self._F)
 
+    def _targets(self) -> Floats:
+        """What a model learns, (n, m): logarithms where all values of an objective are positive, on the observed scale.
+
+        The order of architectures is the same; a dead network's error no longer hides the differences of the others'.
+        """
+        positive = self._F.min(axis=0) > 0
+        Y = np.where(positive, np.log(np.where(positive, self._F, 1.0)), self._F)
+        return Scale.observed(self.space, self._X, Y).scaled(Y)
+
     def _front(self) -> NDArray[Any]:
         """(k, d) nondominated architectures of the archive."""
         front: NDArray[Any] = self._X[nondominated(self._F)]

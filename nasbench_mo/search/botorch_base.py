@@ -29,7 +29,8 @@ class BoTorchSearcher(ArchiveSearcher):
     """Exact Gaussian processes in double precision, one an objective, and a discrete choice among candidates.
 
     The candidates of a batch are random unseen architectures and the unseen neighbours of the front. Objectives are
-    scaled by the observed range and standardised; the processes have BoTorch's own kernel and priors.
+    learnt as logarithms where they are positive, scaled by the observed range and standardised; the processes have
+    BoTorch's own kernel and priors.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ class BoTorchSearcher(ArchiveSearcher):
         models = require("botorch.models", extra="bayes")
         likelihoods = require("gpytorch.mlls", extra="bayes")
         fit = require("botorch.fit", extra="bayes").fit_gpytorch_mll
-        model = models.SingleTaskGP(known, self._tensor(-self._observed_scale().scaled(self._F)))
+        model = models.SingleTaskGP(known, self._tensor(-self._targets()))
         mll = likelihoods.ExactMarginalLogLikelihood(model.likelihood, model)
         fit(mll, optimizer_kwargs={"options": {"maxiter": self.fit_iterations}})
         return model

@@ -11,8 +11,10 @@ from __future__ import annotations
 from typing import Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasbench_mo.errors import require
+from nasbench_mo.pareto import nondominated
 from nasbench_mo.search.botorch_base import BoTorchSearcher
 from nasbench_mo.search.scalarise import random_weights
 
@@ -21,19 +23,22 @@ from nasbench_mo.search.scalarise import random_weights
 class ParEGOSearcher(BoTorchSearcher):
     """qLogNParEGO: noisy expected improvement of the augmented Chebyshev function, weights from the simplex.
 
-    Each proposal of a batch has weights of its own and takes the earlier ones as pending.
+    Each proposal of a batch has weights of its own and takes the earlier ones as pending. The function scales the
+    objectives by the observed front of what computes something of its input, not by all that was seen: a few dead
+    networks would leave the errors of all others indistinguishable.
     """
 
     name = "parego"
 
     def _chosen(self, model: Any, *, known: Any, choices: Any, n: int) -> list[int]:
         parego = require("botorch.acquisition.multi_objective.parego", extra="bayes")
+        baseline = known[self._scaling_rows()]  # BoTorch scales by the range of what it improves on
         chosen: list[int] = []
         left = np.arange(len(choices))
         for weights in random_weights(self._rng, n=n, n_objectives=self.n_objectives):
             acquisition = parego.qLogNParEGO(
                 model=model,
-                X_baseline=known,
+                X_baseline=baseline,
                 scalarization_weights=self._tensor(weights),
                 sampler=self._sampler(),
                 X_pending=choices[chosen] if chosen else None,
@@ -43,3 +48,10 @@ class ParEGOSearcher(BoTorchSearcher):
             chosen.append(int(best))
             left = left[left != best]
         return chosen
+
+    def _scaling_rows(self) -> NDArray[np.intp]:
+        """Rows of the archive on its front, dead ones left out; all rows where that front has no range."""
+        counted = np.flatnonzero(~self.space.degenerate(self._X))
+        front = counted[nondominated(self._F[counted])] if len(counted) else counted
+        ranged = len(front) > 1 and bool((np.ptp(self._F[front], axis=0) > 0).all())
+        return front if ranged else np.arange(len(self._F))

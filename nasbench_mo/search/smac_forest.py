@@ -16,7 +16,6 @@ from nasbench_mo.search._options import number
 from nasbench_mo.search.archive_base import ArchiveSearcher, Floats
 from nasbench_mo.search.ehvi import expected_improvement
 from nasbench_mo.search.epsilon_net import by_front_and_spread
-from nasbench_mo.search.scalarise import Scale
 from nasbench_mo.search.surrogate import features
 from nasbench_mo.space import SearchSpace
 
@@ -140,10 +139,7 @@ class SMACForestSearcher(ArchiveSearcher):
     def _fit(self) -> None:
         """A forest of each objective, of its logarithm where all its values are positive, as SMAC has it."""
         X = self._features(self._X).astype(np.float32)
-        positive = self._F.min(axis=0) > 0
-        Y = np.where(positive, np.log(np.where(positive, self._F, 1.0)), self._F)
-        scale = Scale.observed(self.space, self._X, Y)
-        self._told_values = scale.scaled(Y)
+        self._told_values = self._targets()
         self._forests = [
             self._ensemble.RandomForestRegressor(
                 n_estimators=self.n_trees,
