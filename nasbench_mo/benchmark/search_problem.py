@@ -178,6 +178,7 @@ class Problem:
         self.description = description
         self._manifest = manifest
         self._training_costs = {"seconds": simulated_seconds, "joules": simulated_joules}
+        self._cost_sources: dict[tuple[str, int | None], tuple[Values, int | None, float]] = {}
         self._cost_columns: dict[tuple[str, int | None], NDArray[np.float64]] = {}
         self._evaluators: dict[object, Evaluator] = {}
         self._function: Callable[[NDArray[Any]], NDArray[np.float64]] | None = None
@@ -276,13 +277,13 @@ class Problem:
             if term.known and not term.values.noisy()
         }
 
-    @property
+    @cached_property
     def fidelities(self) -> tuple[int, ...]:
         """Epochs at which values are known, ascending, the last being the full training; empty without curves."""
         with_curves = [set(f) for f in (t.values.fidelities() for t in self.terms) if f]
         return tuple(sorted(set.intersection(*with_curves))) if with_curves else ()
 
-    @property
+    @cached_property
     def continues(self) -> bool:
         """Whether a longer training goes on where a shorter one ended, so that only the difference is paid."""
         return all(t.values.continues() for t in self.terms)
@@ -423,17 +424,12 @@ class Problem:
         return self._training_cost("joules", X, epochs=epochs)
 
     def _training_cost(self, quantity: str, X: NDArray[Any], *, epochs: int | None) -> NDArray[np.float64]:
-        values = self._training_costs[quantity]
-        if values is None:
+        if self._training_costs[quantity] is None:
             return np.full(len(X), np.nan)
         short = self._shortened(epochs)
-        measured = short if short in values.fidelities()[:-1] else None
-        if short is None:
-            share = 1.0
-        else:
-            share = self.trained_epochs(short) / (self.fidelities[-1] if measured is None else short)
-        share *= _TRAINING_UNITS[quantity][values.origin.unit]
-        source = values if measured is None else values.at(measured)
+        if (quantity, short) not in self._cost_sources:
+            self._cost_sources[quantity, short] = self._cost_source(quantity, short)
+        source, measured, share = self._cost_sources[quantity, short]
         if not self.space.enumerable:
             return source.score(X) * share
         key = (quantity, measured)
@@ -441,6 +437,18 @@ class Problem:
             self._cost_columns[key] = source.score(self.space.enumerate())
         costs: NDArray[np.float64] = self._cost_columns[key][self.space.codes(X)] * share
         return costs
+
+    def _cost_source(self, quantity: str, short: int | None) -> tuple[Values, int | None, float]:
+        """Where the cost of a training is read, after how many epochs, and how often it is paid, in seconds or joules."""
+        values = self._training_costs[quantity]
+        assert values is not None  # the caller looked
+        factor = _TRAINING_UNITS[quantity][values.origin.unit]
+        if short is None:
+            return values, None, factor
+        trained = self.trained_epochs(short)
+        if short in values.fidelities()[:-1]:
+            return values.at(short), short, factor * (trained / short)
+        return values, None, factor * (trained / self.fidelities[-1])
 
     @cached_property
     def data_hash(self) -> str:

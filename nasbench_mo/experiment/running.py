@@ -2,7 +2,7 @@
 
 The budget counts distinct architectures (distinct strings). A proposal that was evaluated before is answered from
 memory, costs nothing and makes no row; how often that happened is recorded. A searcher that proposes nothing new
-many times in a row ends the run.
+many times in a row ends the run. Shorter trainings, other budgets and simulated workers: :mod:`.scheduling`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from nasbench_mo.benchmark import Evaluator, Problem, problem
 from nasbench_mo.cluster import run_ordered
 from nasbench_mo.errors import ExhaustedError, RunError, SearcherError
+from nasbench_mo.experiment.scheduling import Budget, Scheduler
 from nasbench_mo.experiment.storage import Journal
 from nasbench_mo.experiment.trajectory import Identity, Run
 from nasbench_mo.search import Searcher
@@ -44,12 +45,16 @@ def run(
     problem: Problem,
     searcher: Searcher | str,
     *,
-    budget: int,
+    budget: int | None = None,
     seed: int | None = None,
     noise_seed: int | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     known: bool = True,
+    fidelities: bool = True,
+    workers: int = 1,
+    budget_seconds: float | None = None,
+    budget_joules: float | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Search a problem.
@@ -61,7 +66,8 @@ def run(
     searcher
         A searcher that has not been told anything yet, or the name of one.
     budget
-        Distinct architectures to evaluate.
+        Distinct architectures to evaluate; None where another budget is given. One of fewer epochs counts as its share
+        of the full training: :mod:`.scheduling` says what exactly is paid.
     seed
         Seed of a searcher given by name; 0 if not given. A searcher object has its own.
     noise_seed
@@ -74,8 +80,14 @@ def run(
     known
         Offer the searcher the objectives that cost nothing (:meth:`.Problem.known_objectives`) as known functions. A
         searcher that has no use for them is not affected.
+    fidelities
+        Offer the searcher trainings of fewer epochs (:attr:`.Problem.fidelities`), if it has a use for them.
+    workers
+        Simulated workers that evaluate side by side on a virtual clock.
+    budget_seconds, budget_joules
+        Simulated training seconds and training energy to spend, of all workers together.
     progress
-        Called with (done, budget) after each batch.
+        Called with (done, budget) after each batch, in the unit of the first budget that is given.
 
     Returns
     -------
@@ -84,14 +96,21 @@ def run(
     Raises
     ------
     RunError
-        The budget is not positive, ``out`` holds a run already, or its journal belongs to another run.
+        The budget is not positive or the problem cannot count it, workers cannot be simulated for want of training
+        seconds, ``out`` holds a run already, or its journal belongs to another run.
     SearcherError
         The searcher belongs to another space or number of objectives, or was used before.
     """
-    budget = _whole("budget", budget, least=1)
+    budget = None if budget is None else _whole("budget", budget, least=1)
+    workers = _whole("workers", workers, least=1)
+    limits = Budget(evaluations=budget, seconds=budget_seconds, joules=budget_joules)
+    limits.check(problem)
     searcher = _ready_searcher(searcher, problem=problem, seed=seed)
     if known and searcher.wants_known and not searcher.n_told:  # one that was told keeps what it was offered before
         searcher.set_known(problem.known_objectives())
+    if fidelities and searcher.wants_fidelities and problem.fidelities and not searcher.n_told:
+        searcher.set_fidelities(problem.fidelities)
+    _check_fidelities(searcher, problem)
     noise_seed = searcher.seed if noise_seed is None else _whole("noise_seed", noise_seed, least=0)
     identity = Identity(
         problem=problem.id,
@@ -104,12 +123,29 @@ def run(
         noise_seed=noise_seed,
         budget_evaluations=budget,
         known_objectives=_known_columns(searcher, problem),
+        fidelities=searcher.fidelities if searcher.wants_fidelities else (),
+        fidelities_hash=problem.fidelities_hash if searcher.wants_fidelities and searcher.fidelities else "",
+        workers=workers,
+        budget_seconds=None if budget_seconds is None else float(budget_seconds),
+        budget_joules=None if budget_joules is None else float(budget_joules),
     )
     target = Path(out) if out is not None else None
     journal = _open_journal(target, identity=identity, overwrite=overwrite) if target is not None else None
-    loop = _Loop(problem, searcher, evaluator=problem.observation(noise_seed), journal=journal)
     try:
-        finished = loop.until(budget, identity=identity, progress=progress)
+        if budget is not None and limits == Budget(evaluations=budget) and workers == 1 and not identity.fidelities:
+            loop = _Loop(problem, searcher, evaluator=problem.observation(noise_seed), journal=journal)
+            finished = loop.until(budget, identity=identity, progress=progress)
+        else:
+            scheduler = Scheduler(
+                problem,
+                searcher,
+                noise_seed=noise_seed,
+                budget=limits,
+                workers=workers,
+                patience=PATIENCE,
+                journal=journal,
+            )
+            finished = scheduler.run(identity, environment=environment(), progress=progress)
         if target is not None and journal is not None:
             finished.save(target)
             journal.remove()
@@ -126,9 +162,13 @@ class RunRequest:
     problem: str
     searcher: str
     seed: int
-    budget: int
+    budget: int | None
     options: Mapping[str, float | int | str]
     known: bool = True
+    fidelities: bool = True
+    workers: int = 1
+    budget_seconds: float | None = None
+    budget_joules: float | None = None
 
 
 def run_many(
@@ -136,9 +176,13 @@ def run_many(
     searcher: str,
     *,
     seeds: Sequence[int],
-    budget: int,
+    budget: int | None = None,
     n_processes: int = 1,
     known: bool = True,
+    fidelities: bool = True,
+    workers: int = 1,
+    budget_seconds: float | None = None,
+    budget_joules: float | None = None,
     **options: float | int | str,
 ) -> list[Run]:
     """Run one searcher on one published problem with several seeds, in order of the seeds.
@@ -146,7 +190,18 @@ def run_many(
     The noise seed of each run is its seed. Results do not depend on ``n_processes``.
     """
     requests = [
-        RunRequest(problem=problem, searcher=searcher, seed=s, budget=budget, options=options, known=known)
+        RunRequest(
+            problem=problem,
+            searcher=searcher,
+            seed=s,
+            budget=budget,
+            options=options,
+            known=known,
+            fidelities=fidelities,
+            workers=workers,
+            budget_seconds=budget_seconds,
+            budget_joules=budget_joules,
+        )
         for s in seeds
     ]
     return list(run_ordered(_run_request, requests, n_processes=n_processes))
@@ -155,7 +210,16 @@ def run_many(
 def _run_request(request: RunRequest) -> Run:
     opened = problem(request.problem)
     searcher = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **request.options)
-    return run(opened, searcher, budget=request.budget, known=request.known)
+    return run(
+        opened,
+        searcher,
+        budget=request.budget,
+        known=request.known,
+        fidelities=request.fidelities,
+        workers=request.workers,
+        budget_seconds=request.budget_seconds,
+        budget_joules=request.budget_joules,
+    )
 
 
 class _Loop:
@@ -331,6 +395,15 @@ def _open_journal(target: Path, *, identity: Identity, overwrite: bool) -> Journ
 def _known_columns(searcher: Searcher, problem: Problem) -> tuple[str, ...]:
     """Columns that the searcher was offered as known; none where it has no use for them."""
     return tuple(problem.objectives[j].column for j in searcher.known_objectives) if searcher.wants_known else ()
+
+
+def _check_fidelities(searcher: Searcher, problem: Problem) -> None:
+    """Refuse a searcher that was offered other trainings beforehand than the problem has."""
+    if searcher.wants_fidelities and searcher.fidelities and searcher.fidelities != problem.fidelities:
+        raise SearcherError(
+            f"{searcher!r} was offered trainings of {', '.join(map(str, searcher.fidelities))} epochs; problem "
+            f"{problem.id!r} has {', '.join(map(str, problem.fidelities)) or 'the full one alone'}"
+        )
 
 
 def _whole(name: str, value: object, *, least: int) -> int:

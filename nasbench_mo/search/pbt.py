@@ -115,7 +115,8 @@ class PBTSearcher(MultiFidelitySearcher):
 
     def _newcomer(self) -> NDArray[Any]:
         drawn = self._unseen.draw(1)
-        return (drawn if len(drawn) else self.space.sample(1, rng=self._rng))[0]
+        row: NDArray[Any] = (drawn if len(drawn) else self.space.sample(1, rng=self._rng))[0]
+        return row
 
     def _go_on(self, member: int, rung: int) -> tuple[int, int]:
         """Exploit, explore, and the rung that comes next."""
