@@ -439,7 +439,7 @@ class Problem:
         return costs
 
     def _cost_source(self, quantity: str, short: int | None) -> tuple[Values, int | None, float]:
-        """Where the cost of a training is read, after how many epochs, and how often it is paid, in seconds or joules."""
+        """Where a training cost is read, after how many epochs, and how often it is paid, in seconds or joules."""
         values = self._training_costs[quantity]
         assert values is not None  # the caller looked
         factor = _TRAINING_UNITS[quantity][values.origin.unit]
