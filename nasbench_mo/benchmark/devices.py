@@ -144,8 +144,18 @@ def _row(
         precision=str(objective.get("precision") or NOT_STATED),
         batch=str(objective.get("batch") or NOT_STATED),
         runtime=str(objective.get("runtime") or NOT_STATED),
-        noise=str(card.get("noise_floor") or ("none: a formula" if modelled else NOT_STATED)),
+        noise=_noise(objective, card=card, modelled=modelled),
         energy="in the same table" if has_energy else NOT_AVAILABLE,
         source=source,
         artefact=artefact,
     )
+
+
+def _noise(objective: Mapping[str, Any], *, card: Mapping[str, Any], modelled: bool) -> str:
+    """Of the column itself where the card has its figures, else of the whole table."""
+    column = f"{objective['name']}_{objective['unit']}"
+    figures = card.get("figures")
+    if isinstance(figures, list):  # of a measured device: one entry a column that was measured twice
+        own = [f["second_pass_against_first"] for f in figures if f["column"] == column]
+        return f"{own[0]['mape_percent']:.1f} % between two passes" if own else NOT_STATED
+    return str(card.get("noise_floor") or ("none: a formula" if modelled else NOT_STATED))
