@@ -30,7 +30,7 @@ MakeMultiFidelity = Callable[[SearchSpace, int, int], MultiFidelitySearcher]
 
 #: Offered on most trials.
 _EPOCHS = (1, 3, 9)
-_JOBS = 100
+_JOBS = 130
 #: One row of a transcript: architecture and epochs.
 _Job = tuple[tuple[int, ...], int]
 
