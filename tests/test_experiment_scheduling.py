@@ -119,6 +119,7 @@ class Listed(Searcher):
         self.codes = list(codes)
         self.generation = generation
         self.told: list[int] = []
+        self.told_before_ask: list[int] = []
 
     def _ask(self, n: int | None) -> NDArray[Any]:
         k = min(n or 1, len(self.codes) - self.n_asked)
@@ -129,6 +130,7 @@ class Listed(Searcher):
             k = min(k, begun + self.generation - self.n_asked)
         if k == 0:
             raise ExhaustedError("all were proposed")
+        self.told_before_ask.append(self.n_told)
         return self.space.from_codes(self.codes[self.n_asked : self.n_asked + k])
 
     def _tell(self, X: NDArray[Any], F: NDArray[np.float64]) -> None:
@@ -200,6 +202,13 @@ def test_a_searcher_that_wants_to_be_told_first_makes_workers_wait(kind: type[Li
     assert finished_at(found) == [(3, 3), (5, 5), (4, 7), (2, 9), (1, 10), (6, 13)]
     assert found.environment["scheduling"].startswith("synchronous")
     assert made.told == ([5, 3, 4, 2, 6, 1] if kind is InOrder else [3, 5, 4, 2, 1, 6])
+
+
+def test_what_comes_at_the_same_time_is_told_before_anything_is_asked() -> None:
+    """Of two workers' 5, 3, 4, 2, the last two are both done at 7: then 6 and 1 are asked for together."""
+    made = Listed([5, 3, 4, 2, 6, 1])
+    run(clocked(), made, budget=6, workers=2)
+    assert made.told_before_ask == [0, 1, 2, 4]
 
 
 def test_a_generation_is_the_same_whoever_works_on_it() -> None:
@@ -405,11 +414,16 @@ def test_a_run_with_epochs_is_written_and_read(tmp_path: Path) -> None:
     assert "rows for 10 evaluations" in repr(read)
     frame = read.to_pandas()
     assert frame["epochs"].tolist() == table.column("epochs").to_pylist()
-    swapped = table.set_column(
-        table.schema.names.index("epochs"), table.schema.field("epochs"), [np.roll(found.epochs, 1)]
-    )
-    pq.write_table(swapped, out)
-    with pytest.raises(RunError):
+    once = next(i for i, arch in enumerate(found.archs) if found.archs.count(arch) == 1)
+    changed = found.epochs.copy()
+    changed[once] = 3
+    at = table.schema.names.index("epochs")
+    pq.write_table(table.set_column(at, table.schema.field("epochs"), [changed]), out)
+    with pytest.raises(RunError, match="rows are missing or were changed"):
+        Run.load(out, problem=problem)
+    changed[once] = 2
+    pq.write_table(table.set_column(at, table.schema.field("epochs"), [changed]), out)
+    with pytest.raises(RunError, match="expected epochs of 1, 3, 9"):
         Run.load(out, problem=problem)
 
 
