@@ -305,11 +305,12 @@ def table_build(
 @table_app.command("devices")
 def table_devices(
     out: Annotated[Path | None, typer.Option(help="Markdown file to write; printed otherwise.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Picture to write: the fronts on a device of each class.")] = None,
 ) -> None:
     """Every device as a Markdown table: class, measured or modelled, unit, precision, batch, runtime, noise, source."""
     from nasbench_mo.cli import tables
 
-    tables.devices(out=out)
+    tables.devices(out=out, plot=plot)
 
 
 @table_app.command("verify")
