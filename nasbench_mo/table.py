@@ -96,7 +96,7 @@ class Table:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open ``folder/table.parquet``; only the schema is read.
+        """Open ``folder/table.parquet``, or a Parquet file of another name; only the schema is read.
 
         Raises
         ------
@@ -106,7 +106,7 @@ class Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = folder / FILE_NAME
+        path = folder if folder.suffix == ".parquet" else folder / FILE_NAME
         try:
             schema = pq.read_schema(path)
         except (pa.ArrowInvalid, OSError) as error:

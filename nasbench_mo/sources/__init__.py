@@ -26,14 +26,18 @@ SOURCES = Registry(
 )
 
 
-def load_table(identifier: str) -> Table:
-    """Open an imported or embedded table by its id.
+def load_table(identifier: str | Path) -> Table:
+    """Open an imported or embedded table by its id, or one in a ``.parquet`` file by its path.
 
     Raises
     ------
     UnknownNameError
         There is no such table; the message lists those present.
     """
+    if isinstance(identifier, Path) or (isinstance(identifier, str) and identifier.endswith(".parquet")):
+        if not Path(identifier).is_file():
+            raise UnknownNameError(f"{identifier} does not exist; give the path of a table's Parquet file, or an id")
+        return Table.open(Path(identifier))
     if not isinstance(identifier, str):
         raise UnknownNameError(f"the id of a table is text, got {identifier!r}")
     folder = artifacts.find("hw_tables", identifier) or artifacts.find("tables", identifier)

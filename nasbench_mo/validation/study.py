@@ -1,0 +1,435 @@
+"""Train and profile a shortlist for real: one file a finished training, to be continued after any interruption.
+
+A folder belongs to one study: one run's values, one image set, one recipe, the same seeds and networks. A network that
+fails is written down as failed, and tried again when the same study is given again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from nasbench_mo.artifacts import write_atomic
+from nasbench_mo.cluster import run_ordered
+from nasbench_mo.errors import ArtifactError, RunError, SpecError, require
+from nasbench_mo.objective import Objective
+from nasbench_mo.space.nb201 import Skeleton
+from nasbench_mo.training.building import check_device, environment, nb201
+from nasbench_mo.training.datasets import Dataset, check_image_size
+from nasbench_mo.training.images import ImageSet
+from nasbench_mo.training.metrics import Scores
+from nasbench_mo.training.trainer import Recipe, Trainer, TrainingResult
+from nasbench_mo.validation.shortlist import Chosen, SearchedRun, fingerprint
+from nasbench_mo.validation.shortlist_profile import FAILURES, Profile, profile, reason
+
+FORMAT_VERSION = 1
+WORK = "work"
+_IDENTITY = "identity.json"
+_PROFILE = "profile.json"
+
+#: Called with what is being done, how much of it is finished, and how much there is.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """One training of one network: what came of it, or why nothing did.
+
+    Parameters
+    ----------
+    arch, seed
+        What was trained.
+    failure
+        What went wrong, on one line; None where nothing did. Everything below is then known.
+    valid, test
+        Scores after the last epoch.
+    valid_error_percent, valid_loss, train_loss
+        After each epoch.
+    train_seconds, joules, no_joules_because, n_parameters
+        As in :class:`~nasbench_mo.training.TrainingResult`.
+    environment
+        Versions and machine, as one line.
+    """
+
+    arch: str
+    seed: int
+    failure: str | None
+    environment: str
+    valid: Scores | None = None
+    test: Scores | None = None
+    valid_error_percent: tuple[float, ...] = ()
+    valid_loss: tuple[float | None, ...] = ()
+    train_loss: tuple[float | None, ...] = ()
+    train_seconds: float | None = None
+    joules: float | None = None
+    no_joules_because: str | None = None
+    n_parameters: int | None = None
+
+    @classmethod
+    def of(cls, result: TrainingResult, *, arch: str, seed: int, environment: str) -> Trained:
+        """What the trainer gave. A loss that is not finite is missing."""
+        return cls(
+            arch=arch,
+            seed=seed,
+            failure=None,
+            environment=environment,
+            valid=result.valid,
+            test=result.test,
+            valid_error_percent=tuple(result.valid_error_percent.tolist()),
+            valid_loss=_finite(result.valid_loss.tolist()),
+            train_loss=_finite(result.train_loss.tolist()),
+            train_seconds=result.train_seconds,
+            joules=result.energy.joules,
+            no_joules_because=result.energy.why_not,
+            n_parameters=result.n_parameters,
+        )
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Trained:
+        """Of :func:`dataclasses.asdict`, after JSON."""
+        made = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        for split in ("valid", "test"):
+            made[split] = None if fields[split] is None else Scores(**fields[split])
+        return cls(**made)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A shortlist that was trained and profiled.
+
+    Parameters
+    ----------
+    problem, run_hash, objectives
+        What was searched: the problem's id, a hash of the run's values, and what the searcher saw.
+    networks
+        The shortlist.
+    trained
+        Every training, network by network, seed by seed.
+    profile
+        Costs of the networks, in their order.
+    dataset, images_sha256, n_images
+        What they were trained on: name, fingerprint, and numbers of images by split.
+    recipe, skeleton, seeds
+        How.
+    as_predicted
+        Skeleton whose latency the problem predicts, where known.
+    device
+        torch device of the trainings.
+    """
+
+    problem: str
+    run_hash: str
+    objectives: tuple[Objective, ...]
+    networks: tuple[Chosen, ...]
+    trained: tuple[Trained, ...]
+    profile: Profile
+    dataset: str
+    images_sha256: str
+    n_images: Mapping[str, int]
+    recipe: Recipe
+    skeleton: Skeleton
+    as_predicted: Skeleton | None
+    seeds: tuple[int, ...]
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """One training for one process."""
+
+    arch: str
+    seed: int
+    dataset: Dataset
+    images_sha256: str
+    recipe: Recipe
+    device: str
+    file: Path | None
+
+
+def validate(
+    run: SearchedRun,
+    networks: Sequence[Chosen],
+    *,
+    dataset: Dataset,
+    out: Path,
+    recipe: Recipe | None = None,
+    seeds: Sequence[int] = (0,),
+    device: str = "cpu",
+    n_processes: int = 1,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> Study:
+    """Train and profile the networks of a shortlist; go on where an earlier call was interrupted.
+
+    Parameters
+    ----------
+    run, networks
+        A run over NAS-Bench-201, and networks of it, as of :func:`.choose`.
+    dataset
+        Images to train on.
+    out
+        Folder; finished work is kept in ``out/work``.
+    recipe
+        How to train; by default the image set's.
+    seeds
+        Of weights and order of images: one training of each network for each.
+    device
+        torch device.
+    n_processes, scheduler
+        Local processes with one thread each, or the address of a Dask scheduler (see
+        :func:`nasbench_mo.cluster.run_ordered`), whose workers must see the image files.
+    progress
+        Called after every training, and while latency is measured.
+
+    Raises
+    ------
+    SpecError
+        The space has no trainable networks, the images do not fit the network, there is no such device, or another
+        study was begun in the folder.
+    ArtifactError
+        A file in the folder is damaged, or the images are others.
+    RunError
+        A process died.
+    """
+    problem = run.problem
+    if problem.space.name != "nb201":
+        raise SpecError(
+            f"there are trainable networks for the space nb201; the run searched {problem.space.name!r} "
+            f"(problem {problem.id!r}), whose networks cannot be trained here"
+        )
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise SpecError(f"expected different seeds of at least 0, got {list(seeds)}")
+    check_device(device)
+    images = dataset.read()  # every error about images comes before the first training
+    recipe = recipe or dataset.recipe
+    skeleton = check_image_size(images, recipe=recipe)
+    identity = _identity(
+        run, networks, images=images, recipe=recipe, seeds=seeds, device=device.partition(":")[0]
+    )
+    archs = [network.arch for network in networks]
+    with _opened(out / WORK, identity=identity) as work:
+        jobs = [
+            _Job(
+                arch=arch,
+                seed=seed,
+                dataset=dataset,
+                images_sha256=images.fingerprint,
+                recipe=recipe,
+                device=device,
+                file=work / f"{int(nb201().code(arch)):05d}-seed{seed}.json",
+            )
+            for seed in seeds
+            for arch in archs
+        ]
+        trained = _train(jobs, n_processes=n_processes, scheduler=scheduler, progress=progress)
+        as_predicted = _predicted_skeleton(run.identity.objectives, images=images, skeleton=skeleton)
+        costs = _profiled(
+            archs, skeleton=skeleton, as_predicted=as_predicted, device=device, path=work / _PROFILE, progress=progress
+        )
+    return Study(
+        problem=problem.id,
+        run_hash=fingerprint(run),
+        objectives=tuple(run.identity.objectives),
+        networks=tuple(networks),
+        trained=tuple(trained),
+        profile=costs,
+        dataset=images.name,
+        images_sha256=images.fingerprint,
+        n_images={name: len(getattr(images, name)) for name in ("train", "valid", "test")},
+        recipe=recipe,
+        skeleton=skeleton,
+        as_predicted=as_predicted,
+        seeds=tuple(seeds),
+        device=device,
+    )
+
+
+def _identity(
+    run: SearchedRun, networks: Sequence[Chosen], *, images: ImageSet, recipe: Recipe, seeds: Sequence[int], device: str
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT_VERSION,
+        "run": fingerprint(run),
+        "problem": run.identity.problem,
+        "dataset": images.name,
+        "images_sha256": images.fingerprint,
+        "recipe": dataclasses.asdict(recipe),
+        "seeds": list(seeds),
+        "device": device,
+        "networks": [[network.arch, network.role] for network in networks],
+    }
+
+
+@contextlib.contextmanager
+def _opened(work: Path, *, identity: dict[str, Any]) -> Iterator[Path]:
+    """The folder of one study, locked."""
+    work.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise SpecError(f"another validation works in {work}; wait for it, or give this one another --out") from None
+    try:
+        path = work / _IDENTITY
+        begun = _read_json(path) if path.is_file() else None
+        if begun is None:
+            write_atomic(path, (json.dumps(identity, indent=1) + "\n").encode())
+        elif begun != identity:
+            changed = next((k for k in identity if begun.get(k) != identity[k]), "format")
+            raise SpecError(
+                f"{work.parent} holds another study: its {changed} was {_short(begun.get(changed))} and is now "
+                f"{_short(identity.get(changed))}; give this one another --out, or repeat the command that began it"
+            )
+        yield work
+    finally:
+        lock.release()
+
+
+def _train(
+    jobs: Sequence[_Job], *, n_processes: int, scheduler: str | None, progress: Progress | None
+) -> list[Trained]:
+    """Every job once; finished ones are read."""
+    found: dict[Path, Trained] = {}
+    for job in jobs:
+        assert job.file is not None  # made above
+        if job.file.is_file():
+            done = _read_training(job.file)
+            if done.failure is None:
+                found[job.file] = done
+    missing = [job for job in jobs if job.file not in found]
+    files = [job.file for job in missing if job.file is not None]
+    sent = [dataclasses.replace(job, file=None) for job in missing] if scheduler is not None else missing
+    if progress is not None:
+        progress("training", len(found), len(jobs))
+    try:
+        for file, done in zip(
+            files, run_ordered(_run_job, sent, n_processes=n_processes, scheduler=scheduler), strict=True
+        ):
+            if scheduler is not None:  # a local process has written its own
+                _write_training(file, done)
+            found[file] = done
+            if progress is not None:
+                progress("training", len(found), len(jobs))
+    except BrokenExecutor as error:
+        raise RunError(
+            "a training process died, perhaps for want of memory; the same command goes on where this one stopped, "
+            "with fewer --processes if need be"
+        ) from error
+    return [found[job.file] for job in jobs if job.file is not None]
+
+
+def _run_job(job: _Job) -> Trained:
+    """Train one network; a failure is a result."""
+    torch = require("torch", extra="train")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in another order would be other bits
+    here = environment(job.device)
+    try:
+        result = _trainer(job).train(job.arch, seed=job.seed)
+        done = Trained.of(result, arch=job.arch, seed=job.seed, environment=here)
+    except FAILURES as error:
+        done = Trained(arch=job.arch, seed=job.seed, failure=reason(error), environment=here)
+    finally:
+        torch.set_num_threads(threads)
+    if job.file is not None:
+        _write_training(job.file, done)
+    return done
+
+
+_kept: dict[tuple[str, str, str], Trainer] = {}
+
+
+def _trainer(job: _Job) -> Trainer:
+    """One trainer a process, with its images normalised once."""
+    key = (job.images_sha256, repr(job.recipe), job.device)
+    if key not in _kept:
+        _kept.clear()
+        images = job.dataset.read()
+        if images.fingerprint != job.images_sha256:
+            raise ArtifactError(
+                f"the images of {job.dataset.name!r} have the fingerprint {images.fingerprint} here; expected "
+                f"{job.images_sha256}: this machine sees other files, or its NumPy draws another split"
+            )
+        _kept[key] = Trainer(images, recipe=job.recipe, device=job.device)
+    return _kept[key]
+
+
+def _profiled(
+    archs: Sequence[str],
+    *,
+    skeleton: Skeleton,
+    as_predicted: Skeleton | None,
+    device: str,
+    path: Path,
+    progress: Progress | None,
+) -> Profile:
+    """Costs as an earlier call left them, or measured now."""
+    if path.is_file():
+        fields = _read_json(path)
+        if isinstance(fields, dict) and fields.get("networks") == list(archs):
+            try:
+                found = Profile.from_dict(fields["profile"])
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise ArtifactError(f"{path} is damaged ({error!r}); delete it, and latency is measured again") from error
+            if not found.failures:
+                return found
+    made = profile(
+        archs,
+        skeleton=skeleton,
+        as_predicted=as_predicted,
+        device=device,
+        progress=None if progress is None else lambda done, total: progress("latency", done, total),
+    )
+    text = json.dumps({"networks": list(archs), "profile": made.to_dict()}, indent=1, allow_nan=False)
+    write_atomic(path, f"{text}\n".encode())
+    return made
+
+
+def _predicted_skeleton(
+    objectives: Sequence[Objective], *, images: ImageSet, skeleton: Skeleton
+) -> Skeleton | None:
+    """The networks whose latency a problem predicts, where it says so and they are others than those trained."""
+    datasets = {o.dataset for o in objectives if o.name.startswith("latency") and o.dataset not in (None, images.name)}
+    if len(datasets) != 1:
+        return None
+    try:
+        found = Skeleton.for_dataset(str(datasets.pop()))
+    except SpecError:
+        return None
+    return None if found == skeleton else found
+
+
+def _write_training(path: Path, done: Trained) -> None:
+    write_atomic(path, (json.dumps(dataclasses.asdict(done), indent=1, allow_nan=False) + "\n").encode())
+
+
+def _read_training(path: Path) -> Trained:
+    fields = _read_json(path)
+    try:
+        return Trained.from_dict(fields)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error!r}); delete it, and the network is trained again") from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it, and what it held is made again") from error
+
+
+def _finite(values: Sequence[float]) -> tuple[float | None, ...]:
+    return tuple(v if np.isfinite(v) else None for v in values)
+
+
+def _short(value: object) -> str:
+    return (value[:12] if isinstance(value, str) else json.dumps(value))[:120]
