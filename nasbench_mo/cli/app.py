@@ -149,6 +149,48 @@ def search(
     searching.search(request, as_json=as_json)
 
 
+@app.command()
+def validate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run file of a search, run.parquet.")],
+    dataset: Annotated[str, typer.Option(help="digits, gtsrb16, cifar10, or the path of an NPZ file.")],
+    out: Annotated[Path, typer.Option(help="Folder of the report and of unfinished work.")],
+    top: Annotated[int, typer.Option(help="Networks of the front.", min=1)] = 6,
+    device: Annotated[str, typer.Option(help="torch device, cpu or cuda.")] = "cpu",
+    controls: Annotated[
+        int | None,
+        typer.Option(help="Networks off the front, to compare with.", show_default="a third of --top", min=0),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs.", show_default="the image set's recipe", min=1)] = None,
+    seeds: Annotated[str, typer.Option(metavar="S,S,...", help="Training seeds.")] = "0",
+    processes: Annotated[int, typer.Option(help="Local processes, one thread each.", min=1)] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Address of a Dask scheduler, instead of processes.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the image files.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train and profile networks of a run's front for real, and say how wrong the predictions were.
+
+    May be interrupted at any time; the same command goes on where it stopped.
+    """
+    from nasbench_mo.cli import validating
+
+    request = validating.ValidateRequest(
+        run=run,
+        top=top,
+        controls=controls,
+        dataset=dataset,
+        device=device,
+        out=out,
+        epochs=epochs,
+        seeds=seeds,
+        n_processes=processes,
+        scheduler=cluster,
+        images=images,
+    )
+    validating.validate(request, as_json=as_json)
+
+
 @app.command("import")
 def import_(
     source: Annotated[str, typer.Argument(help="Source, see 'nasbench-mo list sources'.")],

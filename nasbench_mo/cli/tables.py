@@ -111,7 +111,7 @@ def _train(request: BuildRequest, path: Path) -> None:
     from nasbench_mo.validation import build_measured_table
 
     spec = TrainedTableSpec.read(path)
-    with _progress(f"building {spec.id}") as progress:
+    with progress_lines(f"building {spec.id}") as progress:
         table = build_measured_table(
             spec,
             root=request.out,
@@ -172,8 +172,11 @@ def _verification_text(found: Verification) -> str:
 
 
 @contextlib.contextmanager
-def _progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Bars on a terminal, one for each kind of work; in a pipe a line a minute."""
+def progress_lines(title: str, *, hidden: bool = False) -> Iterator[Callable[[str, int, int], None] | None]:
+    """Bars on a terminal, one for each kind of work; in a pipe a line a minute; nothing where it is hidden."""
+    if hidden:
+        yield None
+        return
     if not sys.stderr.isatty():
         yield _Lines()
         return

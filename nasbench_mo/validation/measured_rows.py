@@ -193,10 +193,18 @@ def _latency_columns(study: Study) -> list[Column]:
             f"{shape.n_classes} classes; {AS_PREDICTED.quantile:.0%} quantile of turns"
         )
         columns.append(
-            Column(objective=Objective(name="latency_as_predicted", note=note, **identity), values=costs.as_predicted_us)
+            Column(
+                objective=Objective(name="latency_as_predicted", note=note, **identity), values=costs.as_predicted_us
+            )
         )
     memory = Objective(
-        name="memory", unit="mib", kind="measured", device=costs.device, batch=1, precision="fp32", runtime=costs.runtime
+        name="memory",
+        unit="mib",
+        kind="measured",
+        device=costs.device,
+        batch=1,
+        precision="fp32",
+        runtime=costs.runtime,
     )
     return [*columns, Column(objective=memory, values=costs.memory_mib)]
 

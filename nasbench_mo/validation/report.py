@@ -290,8 +290,8 @@ def _error_counterpart(objective: Objective, *, study: Study, columns: Mapping[s
     because = (
         f"both are errors on {study.dataset} after {epochs} epochs"
         if same
-        else f"predicted for {before}, measured on {study.dataset} after {epochs} epochs in another skeleton: the levels "
-        "are not comparable, the ranks are"
+        else f"predicted for {before}, measured on {study.dataset} after {epochs} epochs in another skeleton: the "
+        "levels are not comparable, the ranks are"
     )
     return _made(objective, _ERROR, columns=columns, because=because, levels=same, replaces=True)
 
@@ -310,12 +310,10 @@ def _latency_counterpart(objective: Objective, *, study: Study, columns: Mapping
         other = f"; predicted for {runtime}, measured with {study.profile.runtime}" if runtime else ""
         because = f"both are latencies on {here}, of the same networks{other}"
     elif same_kind:
-        because = f"measured on {here} in the skeleton that was trained, which is not the predicted one: ranks are compared"
+        because = f"measured on {here} in the skeleton that was trained, not in the predicted one: ranks are compared"
     else:
         because = f"measured on {here} with batch 1 in fp32, predicted otherwise: ranks are compared"
-    return _made(
-        objective, column, columns=columns, because=because, levels=same_kind and same_net, replaces=same_kind
-    )
+    return _made(objective, column, columns=columns, because=because, levels=same_kind and same_net, replaces=same_kind)
 
 
 def _made(
@@ -395,7 +393,7 @@ def _measured_objectives(
 
 def _dominators(F: NDArray[np.float64]) -> list[tuple[int, ...] | None]:
     """Of each row of (n, m) values the rows that dominate it; None where a value is missing."""
-    known = np.isfinite(F).all(axis=1)
+    known = np.asarray(np.isfinite(F).all(axis=1))
     found: list[tuple[int, ...] | None] = []
     for i in range(len(F)):
         better = (F <= F[i]).all(axis=1) & (F < F[i]).any(axis=1) & known
@@ -407,7 +405,7 @@ def _corrected_front(
     study: Study, run: SearchedRun, *, objectives: Sequence[ObjectiveReport], F: NDArray[np.float64]
 ) -> tuple[tuple[CorrectedNetwork, ...] | None, str | None]:
     """The front of everything that the run evaluated: measured where measured, else corrected predictions."""
-    infeasible = getattr(run, "infeasible", np.zeros(len(run.archs), dtype=bool))
+    infeasible: NDArray[np.bool_] = getattr(run, "infeasible", np.zeros(len(run.archs), dtype=bool))
     usable = np.flatnonzero(~run.degenerate & run.full & ~infeasible)
     values = np.array(run.F, dtype=np.float64)
     for j, objective in enumerate(objectives):
@@ -461,9 +459,7 @@ def _constraints(run: SearchedRun, objectives: Sequence[ObjectiveReport]) -> tup
         column = getattr(constraint, "column", None)
         of = next((o for o in objectives if o.objective.column == column), None)
         if of is None or not of.counterpart.levels_comparable:
-            because = (
-                f"{column} is no objective of the search" if of is None else f"{column}: {of.counterpart.because}"
-            )
+            because = f"{column} is no objective of the search" if of is None else f"{column}: {of.counterpart.because}"
             found.append(ConstraintReport(constraint=str(constraint), violated_by=None, because=because))
             continue
         sign = -1.0 if constraint.relation == ">=" else 1.0

@@ -169,9 +169,7 @@ def profile(
 class _Turns:
     """The networks that could be loaded, and their turns."""
 
-    def __init__(
-        self, archs: Sequence[str], *, backend: Backend, skeleton: Skeleton, failures: dict[str, str]
-    ) -> None:
+    def __init__(self, archs: Sequence[str], *, backend: Backend, skeleton: Skeleton, failures: dict[str, str]) -> None:
         self._n = len(archs)
         self._probes: dict[int, Probe] = {}
         for i, arch in enumerate(archs):

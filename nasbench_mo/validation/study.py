@@ -96,7 +96,7 @@ class Trained:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Trained:
         """Of :func:`dataclasses.asdict`, after JSON."""
-        made = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        made: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         for split in ("valid", "test"):
             made[split] = None if fields[split] is None else Scores(**fields[split])
         return cls(**made)
@@ -212,9 +212,7 @@ def validate(
     images = dataset.read()  # every error about images comes before the first training
     recipe = recipe or dataset.recipe
     skeleton = check_image_size(images, recipe=recipe)
-    identity = _identity(
-        run, networks, images=images, recipe=recipe, seeds=seeds, device=device.partition(":")[0]
-    )
+    identity = _identity(run, networks, images=images, recipe=recipe, seeds=seeds, device=device.partition(":")[0])
     archs = [network.arch for network in networks]
     with _opened(out / WORK, identity=identity) as work:
         jobs = [
@@ -379,7 +377,9 @@ def _profiled(
             try:
                 found = Profile.from_dict(fields["profile"])
             except (LookupError, TypeError, ValueError, AttributeError) as error:
-                raise ArtifactError(f"{path} is damaged ({error!r}); delete it, and latency is measured again") from error
+                raise ArtifactError(
+                    f"{path} is damaged ({error!r}); delete it, and latency is measured again"
+                ) from error
             if not found.failures:
                 return found
     made = profile(
@@ -394,9 +394,7 @@ def _profiled(
     return made
 
 
-def _predicted_skeleton(
-    objectives: Sequence[Objective], *, images: ImageSet, skeleton: Skeleton
-) -> Skeleton | None:
+def _predicted_skeleton(objectives: Sequence[Objective], *, images: ImageSet, skeleton: Skeleton) -> Skeleton | None:
     """The networks whose latency a problem predicts, where it says so and they are others than those trained."""
     datasets = {o.dataset for o in objectives if o.name.startswith("latency") and o.dataset not in (None, images.name)}
     if len(datasets) != 1:
