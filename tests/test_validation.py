@@ -24,7 +24,15 @@ from scipy.stats import kendalltau
 
 import nasbench_mo as nmo
 from nasbench_mo.cli import main
-from nasbench_mo.errors import ArtifactError, FormatError, ObjectiveError, RunError, SpecError, UnknownNameError
+from nasbench_mo.errors import (
+    ArtifactError,
+    FormatError,
+    ObjectiveError,
+    RunError,
+    SearcherError,
+    SpecError,
+    UnknownNameError,
+)
 from nasbench_mo.objective import Objective
 from nasbench_mo.space.nb201 import NB201, Skeleton
 from nasbench_mo.table import Table
@@ -515,13 +523,15 @@ def test_measured_values_are_told_to_a_searcher(done):
 
     table = nmo.table(done / "measured.parquet")
     columns = ["valid_error_mean_percent", "latency_p50_us"]
-    searcher = nmo.searcher("nsga2", NB, 2, seed=0)
+    searcher = nmo.searcher("random", NB, 2, seed=0)
     assert tell_measured(searcher, table, columns) == searcher.n_told == 3
     X, F = measured_values(table, ["test_f1_mean_percent"])
     assert np.array_equal(F[:, 0], -table["test_f1_mean_percent"])  # minimised
     assert NB.decode(X) == table.archs
     with pytest.raises(ObjectiveError, match="2 objectives; got 1"):
         tell_measured(searcher, table, columns[:1])
+    with pytest.raises(SearcherError, match="not asked for"):
+        tell_measured(nmo.searcher("nsga2", NB, 2, seed=0), table, columns)
 
 
 def test_the_same_command_trains_nothing_again(done, folder, monkeypatch, capsys):
@@ -565,7 +575,7 @@ def test_a_network_that_fails_is_reported_and_tried_again(folder, tmp_path, monk
 def test_a_killed_validation_goes_on(folder, tmp_path, monkeypatch, capsys):
     """SIGKILL after the first finished training: it is kept, and the same command makes the others."""
     monkeypatch.setattr("nasbench_mo.profiling.cpu.resident_mib", lambda model, n_threads: 1.0)
-    write_images(tmp_path / "toy.npz", n_train=6000)
+    write_images(tmp_path / "toy.npz", n_train=2000)
     call = [*arguments(folder, tmp_path / "out")]
     call[call.index(str(folder / "toy.npz"))] = str(tmp_path / "toy.npz")
     environment = os.environ | {"PYTHONPATH": str(Path(nmo.__file__).parents[1])}

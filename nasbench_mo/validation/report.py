@@ -285,12 +285,12 @@ def _error_counterpart(objective: Objective, *, study: Study, columns: Mapping[s
     epochs = study.recipe.epochs
     same = objective.dataset == study.dataset and objective.epochs == epochs and objective.split == "valid"
     before = f"{objective.dataset or 'another data set'}" + (
-        f" after {objective.epochs} epochs" if objective.epochs else ""
+        f" after {_epochs(objective.epochs)}" if objective.epochs else ""
     )
     because = (
-        f"both are errors on {study.dataset} after {epochs} epochs"
+        f"both are errors on {study.dataset} after {_epochs(epochs)}"
         if same
-        else f"predicted for {before}, measured on {study.dataset} after {epochs} epochs in another skeleton: the "
+        else f"predicted for {before}, measured on {study.dataset} after {_epochs(epochs)} in another skeleton: the "
         "levels are not comparable, the ranks are"
     )
     return _made(objective, _ERROR, columns=columns, because=because, levels=same, replaces=True)
@@ -480,6 +480,10 @@ def _failures(study: Study, arch: str) -> tuple[str, ...]:
     ]
     costs = study.profile.failures.get(arch)
     return (*failed, *([] if costs is None else [f"latency: {costs}"]))
+
+
+def _epochs(n: int) -> str:
+    return f"{n} epoch{'' if n == 1 else 's'}"
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -22,6 +22,7 @@ def statements(report: Report) -> tuple[str, ...]:
         *_failures(report),
         *_nondominated(report),
         *(text for objective in report.objectives for text in _objective(objective)),
+        *_few(report),
         *_sampling(report),
         *_controls(report),
         *_constraints(report),
@@ -32,7 +33,7 @@ def statements(report: Report) -> tuple[str, ...]:
 
 def number(value: float) -> str:
     """A number for people."""
-    return "unknown" if not math.isfinite(value) else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return "unknown" if not math.isfinite(value) else f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 def _failures(report: Report) -> list[str]:
@@ -54,6 +55,8 @@ def _nondominated(report: Report) -> list[str]:
     ]
     with_predicted = f", with {' and '.join(kept)} as predicted" if kept else ""
     n_measured = sum(n.dominated_by is not None for n in report.networks)
+    if n_measured < 2:
+        return ["With fewer than two measured networks nothing can be said of the front."]
     return [
         f"Of the {report.n_front} networks of the predicted front that were measured, {report.n_still_nondominated} "
         f"remain nondominated among the {n_measured} measured networks{with_predicted}."
@@ -65,29 +68,41 @@ def _objective(report: ObjectiveReport) -> list[str]:
     if found is None:
         return [f"{column}: not compared, {report.counterpart.because}."]
     if math.isnan(found.tau_b):
-        return [f"{column}: {found.n} networks have no order to compare; {report.counterpart.because}."]
+        which = "a single network has" if found.n == 1 else "networks with equal values have"
+        return [f"{column}: {which} no order to compare; {report.counterpart.because}."]
     texts = [
         f"{column}: {report.counterpart.because}. Rank agreement tau-b {found.tau_b:.2f} over {found.n} networks "
         f"(90 % bootstrap interval {found.low:.2f} to {found.high:.2f}; p = {found.p_value:.2g} for no association)."
     ]
-    if found.n < FEW:
-        texts.append(
-            f"{column}: {found.n} networks are few. A random order would be perfect once in "
-            f"{math.factorial(found.n):,} times, and a bootstrap of so few is narrower than the truth: take the "
-            "interval as a lower bound of the doubt."
-        )
     if report.levels is not None:
         texts.append(
             f"{column}: predictions miss by {number(report.levels.mape_percent)} % on average (bias "
             f"{report.levels.bias_percent:+.1f} %, worst {number(report.levels.worst_percent)} %)."
         )
     if report.coverage is not None:
-        after = " after an affine correction that leaves each network out" if report.coverage.corrected else ""
+        corrected = report.coverage.corrected
+        after = ", moved and scaled by a line through the other networks" if corrected else ""
+        what = (
+            f". The intervals are meant for {report.objective.dataset or 'what was predicted'} and know nothing of the "
+            "change of image set and recipe, so that fewer do not make them wrong there."
+            if corrected
+            else "."
+        )
         texts.append(
             f"{column}: {report.coverage.inside} of {report.coverage.n} measured values lie in the predictions' 90 % "
-            f"intervals{after}; about {0.9 * report.coverage.n:.1f} are expected."
+            f"intervals{after}; about {0.9 * report.coverage.n:.1f} are expected{what}"
         )
     return texts
+
+
+def _few(report: Report) -> list[str]:
+    n = min((o.agreement.n for o in report.objectives if o.agreement is not None), default=FEW)
+    if not 2 <= n < FEW:
+        return []
+    return [
+        f"{n} networks are few. A random order would be perfect once in {math.factorial(n):,} times, and a bootstrap "
+        "of so few is narrower than the truth: take its intervals as a lower bound of the doubt."
+    ]
 
 
 def _sampling(report: Report) -> list[str]:
@@ -102,7 +117,8 @@ def _sampling(report: Report) -> list[str]:
     spread = float(known.std(ddof=1))
     text = (
         f"Validation errors on {report.study.dataset} are known to about {number(noise)} points (one standard error on "
-        f"{n_images:,} images), and the networks differ by {number(spread)} points (standard deviation)"
+        f"{n_images:,} images, if these are independent), and the networks differ by {number(spread)} points "
+        "(standard deviation)"
     )
     if spread < _TELLING * noise:
         return [
