@@ -128,9 +128,7 @@ def summarised(names: tuple[str, ...], *, problems: tuple[BoardProblem, ...], bu
                 rank=float(np.mean([p.ranks[name] for p in problems])),
                 wins=sum(min(p.ranks, key=lambda k, p=p: p.ranks[k]) == name for p in problems),
                 ecdf_area=float(ecdf[name][:, 1].mean()),
-                reached={
-                    t: float(np.mean([np.mean(p.results[name].final >= t) for p in problems])) for t in TARGETS
-                },
+                reached={t: float(np.mean([np.mean(p.results[name].final >= t) for p in problems])) for t in TARGETS},
             )
         )
     standings.sort(key=lambda s: s.rank)
@@ -138,7 +136,9 @@ def summarised(names: tuple[str, ...], *, problems: tuple[BoardProblem, ...], bu
     critical = 2.1 * n**0.5 / 2.4 if n > 2 else None
     ranks = [s.rank for s in standings]
     cliques = {
-        tuple(order[j] for j in range(n) if lo <= ranks[j] <= lo + (critical or 0)) for lo in ranks if critical is not None
+        tuple(order[j] for j in range(n) if lo <= ranks[j] <= lo + (critical or 0))
+        for lo in ranks
+        if critical is not None
     }
     maximal = [c for c in cliques if len(c) > 1 and not any(set(c) < set(other) for other in cliques)]
     pairs = {}

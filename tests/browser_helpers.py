@@ -64,9 +64,7 @@ class Browser:
 
     def resize(self, width: int, *, height: int = 900) -> None:
         mobile = width < 600
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
 
     def settle(self) -> None:
         """Wait until what was asked for is drawn: two frames."""
@@ -103,9 +101,12 @@ class Browser:
         self.settle()
 
     def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        height = self.js("document.documentElement.scrollHeight") if whole else self.js("innerHeight")
-        clip = {"x": 0, "y": 0, "width": self.js("innerWidth"), "height": height, "scale": 1}
-        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, clip=clip)
+        options: dict[str, Any] = {}
+        if whole:
+            width, height = self.js("innerWidth"), self.js("document.documentElement.scrollHeight")
+            clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+            options = {"captureBeyondViewport": True, "clip": clip}
+        shot = self.call("Page.captureScreenshot", format="png", **options)
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def _box(self, selector: str) -> dict[str, float]:

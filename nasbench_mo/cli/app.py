@@ -24,7 +24,9 @@ table_app = typer.Typer(
     help="Build measured tables and hardware cost tables, and check them.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(predictor_app, name="predictor")
+board_app = typer.Typer(help="Compare searchers on fixed problems.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(table_app, name="table")
+app.add_typer(board_app, name="board")
 
 
 class Listed(StrEnum):
@@ -308,6 +310,22 @@ def table_verify(
     from nasbench_mo.cli import tables
 
     tables.verify(table, rows=rows, seed=seed, images=images, as_json=json)
+
+
+@board_app.command("render")
+def board_render(
+    boards: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[BOARD]...", help="Ids or folders; all boards and their index if none."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder that gets <id>/.", show_default="leaderboards")
+    ] = None,
+) -> None:
+    """Check and rank boards, and write each as an interactive page, index.html, and a README.md."""
+    from nasbench_mo.cli import board_page
+
+    board_page.render(boards or [], out=out)
 
 
 def _options(texts: list[str]) -> dict[str, float | int | str]:

@@ -23,19 +23,24 @@ __all__ = ["render_board", "render_index"]
 _DIGITS = 7
 #: Significant digits of what curves miss of HV*; a pixel is a thousandth of a plot.
 _CURVE_DIGITS = 4
-#: Points drawn of one curve, and of one front or surface. A curve is thinned evenly in the logarithm of evaluations.
-_MAX_CURVE_POINTS = 160
+#: Most points of one exact front; a longer one is thinned evenly along its first objective.
 _MAX_FRONT_POINTS = 500
+#: Most points of all curves, all fronts found and all surfaces of one level together, and the least and the most of
+#: each: a page stays under 3 MB with twenty searchers on fifty problems.
+_ALL_POINTS = 18_000
+_POINTS_OF_ONE = (12, 160)
 _INDEX_CURVES = 5
 
 
-def render_board(results: BoardResults) -> str:
+def render_board(results: BoardResults, *, with_index: bool = False) -> str:
     """Return the page of a board as HTML text.
 
     Parameters
     ----------
     results
         What to show; every searcher of the standings has one entry and the other way round.
+    with_index
+        Whether the page links to ``../index.html``.
 
     Returns
     -------
@@ -49,11 +54,11 @@ def render_board(results: BoardResults) -> str:
 
     Notes
     -----
-    Curves are given by their steps, at most 160 of them, and fronts by at most 500 points; the page says where points
-    of an exact front were left out.
+    Curves are given by their steps, at most 160 of each, fewer on a large board; fronts likewise; the page says where
+    points of a front were left out.
     """
     template = resources.files("nasbench_mo.leaderboard").joinpath("board.html").read_text(encoding="utf-8")
-    return fill_template(template, title=results.title, payload=_payload(results))
+    return fill_template(template, title=results.title, payload=_payload(results, with_index=with_index))
 
 
 def render_index(boards: Sequence[BoardResults]) -> str:
@@ -89,14 +94,19 @@ def _card(results: BoardResults) -> dict[str, Any]:
         "problems": len(results.problems),
         "verified": sum(entry.verified for entry in results.entries),
         "searchers": [
-            {"name": s.searcher, "rank": _round(s.rank), "area": _round(s.ecdf_area), "ok": entries[s.searcher].verified}
+            {
+                "name": s.searcher,
+                "rank": _round(s.rank),
+                "area": _round(s.ecdf_area),
+                "ok": entries[s.searcher].verified,
+            }
             for s in results.standings
         ],
         "ecdf": [_ecdf(results.ecdf.get(s.searcher)) for s in results.standings[:_INDEX_CURVES]],
     }
 
 
-def _payload(results: BoardResults) -> dict[str, Any]:
+def _payload(results: BoardResults, *, with_index: bool) -> dict[str, Any]:
     """The JSON that the script of the page reads; searchers are numbers, by their place in the standings."""
     entries = _entries(results)
     place = {standing.searcher: i for i, standing in enumerate(results.standings)}
@@ -104,6 +114,7 @@ def _payload(results: BoardResults) -> dict[str, Any]:
     comparison = results.comparison
     return {
         "id": results.id,
+        "index": with_index,
         "title": results.title,
         "about": results.about,
         "rules": results.rules,
@@ -166,11 +177,13 @@ def _setting(value: float | int | str) -> str:
 def _problem(
     problem: BoardProblem, *, results: BoardResults, place: Mapping[str, int], archs: dict[str, int]
 ) -> dict[str, Any]:
-    front, left_out = _thinned_front(problem.true_front)
+    front, left_out = _thinned_front(problem.true_front, at_most=_MAX_FRONT_POINTS)
+    least, most = _POINTS_OF_ONE
+    at_most = min(most, max(least, _ALL_POINTS // max(1, sum(len(p.results) for p in results.problems))))
     by_place: list[dict[str, Any] | None] = [None] * len(place)
     for name, i in place.items():
         if name in problem.results:
-            by_place[i] = _result(problem.results[name], targets=results.targets, archs=archs)
+            by_place[i] = _result(problem.results[name], targets=results.targets, archs=archs, at_most=at_most)
     ranks = {i: _optional(problem.ranks.get(name)) for name, i in place.items()}
     return {
         "id": problem.id,
@@ -185,14 +198,17 @@ def _problem(
     }
 
 
-def _result(result: ProblemResult, *, targets: Iterable[float], archs: dict[str, int]) -> dict[str, Any]:
+def _result(result: ProblemResult, *, targets: Iterable[float], archs: dict[str, int], at_most: int) -> dict[str, Any]:
     """One searcher on one problem. Shares of HV* travel as what is missing, so that digits near 1 are kept."""
-    evaluations, missing = _steps(np.asarray(result.evaluations), 1.0 - np.asarray(result.hypervolume_share))
-    order = np.argsort(np.asarray(result.front)[:, 0], kind="stable") if len(result.front) else np.array([], dtype=int)
     if len(result.front_archs) != len(result.front):
         raise FormatError(
             f"expected an architecture for each of {len(result.front)} points of a front; got {len(result.front_archs)}"
         )
+    missing_share = 1.0 - np.asarray(result.hypervolume_share, dtype=float).reshape(-1, 3)
+    evaluations, missing = _steps(np.asarray(result.evaluations), missing_share, at_most=at_most)
+    found = np.asarray(result.front, dtype=float)
+    kept = _thinned_order(found, at_most=at_most)
+    surfaces = {level: _thinned_front(surface, at_most=at_most)[0] for level, surface in result.attainment.items()}
     return {
         "runs": result.n_runs,
         "e": [int(e) for e in evaluations],
@@ -201,38 +217,42 @@ def _result(result: ProblemResult, *, targets: Iterable[float], archs: dict[str,
         "to": [_estimate(result.to_target.get(target)) for target in targets],
         "ind": {name: _estimate(value) for name, value in sorted(result.indicators.items())},
         "ms": _optional(result.overhead_ms),
-        "front": _points(np.asarray(result.front)[order]) if len(order) else [],
-        "archs": [archs.setdefault(result.front_archs[i], len(archs)) for i in order],
-        "att": [
-            [_round(level), _points(_thinned_front(surface)[0])] for level, surface in sorted(result.attainment.items())
-        ],
+        "front": _points(found[kept]),
+        "left_out": len(found) - len(kept),
+        "archs": [archs.setdefault(result.front_archs[i], len(archs)) for i in kept],
+        "att": [[_round(level), _points(surface)] for level, surface in sorted(surfaces.items())],
     }
 
 
-def _steps(evaluations: np.ndarray[Any, Any], missing: Floats) -> tuple[np.ndarray[Any, Any], Floats]:
+def _steps(evaluations: np.ndarray[Any, Any], missing: Floats, *, at_most: int) -> tuple[np.ndarray[Any, Any], Floats]:
     """Evaluations at which a curve changes, with its first and last, thinned evenly in their logarithm."""
     if len(evaluations) == 0:
-        return evaluations, missing.reshape(0, 3)
+        return evaluations, missing
     changes = np.any(np.diff(missing, axis=0) != 0, axis=1)
     kept = np.flatnonzero(np.concatenate(([True], changes)))
-    if len(kept) > _MAX_CURVE_POINTS:
-        wanted = np.geomspace(1, evaluations[-1], _MAX_CURVE_POINTS)
+    if len(kept) > at_most:
+        wanted = np.geomspace(1, evaluations[-1], at_most)
         places = np.searchsorted(evaluations[kept], wanted, side="right") - 1
         kept = kept[np.unique(np.clip(places, 0, len(kept) - 1))]
     kept = np.union1d(kept, [len(evaluations) - 1])
     return evaluations[kept], missing[kept]
 
 
-def _thinned_front(front: Floats) -> tuple[Floats, int]:
-    """A front sorted by its first objective, every so many-th point of it where it is long, and how many are left out."""
-    front = np.asarray(front, dtype=float)
+def _thinned_front(front: Floats, *, at_most: int) -> tuple[Floats, int]:
+    """A front by its first objective, every so many-th point of it where it is long, and how many are left out."""
+    values = np.asarray(front, dtype=float)
+    kept = _thinned_order(values, at_most=at_most)
+    return values[kept], len(values) - len(kept)
+
+
+def _thinned_order(front: Floats, *, at_most: int) -> list[int]:
+    """Rows of a front in the order of its objectives, every so many-th where there are more than so many."""
     if len(front) == 0:
-        return front, 0
-    ordered = front[np.lexsort(front.T[::-1])]
-    if len(ordered) <= _MAX_FRONT_POINTS:
-        return ordered, 0
-    kept = np.unique(np.linspace(0, len(ordered) - 1, _MAX_FRONT_POINTS).round().astype(int))
-    return ordered[kept], len(ordered) - len(kept)
+        return []
+    order = np.lexsort(front.T[::-1])
+    if len(order) > at_most:
+        order = order[np.unique(np.linspace(0, len(order) - 1, at_most).round().astype(int))]
+    return [int(i) for i in order]
 
 
 def _points(front: Floats) -> list[list[float]]:
