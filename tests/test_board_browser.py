@@ -170,6 +170,15 @@ def test_a_searcher_opens_is_brought_forward_and_closes(page: Browser) -> None:
     assert count(page, "#curves .dim") == 0
 
 
+def test_pairs_are_compared_in_words(page: Browser) -> None:
+    assert text(page, "#pair-words").startswith("No significant difference between mo_bananas and nsga2 (Wilcoxon")
+    page.click(".all summary")
+    assert count(page, "#matrix circle") == 6
+    page.click('#matrix [data-pair="0 5"]')
+    assert text(page, "#pair-words").startswith("mo_bananas is significantly better than random (Wilcoxon")
+    assert page.js("document.getElementById('pair-b').selectedOptions[0].textContent") == "random"
+
+
 def test_problems_axes_views_and_scales(page: Browser) -> None:
     page.click('[data-scale="linear"]')
     assert "higher is better" in page.js("document.getElementById('curves').textContent")

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 from board_helpers import NAMES, TARGETS, board, renamed
+from typer.testing import CliRunner
 
-from nasbench_mo.cli.board_page import write_pages
-from nasbench_mo.errors import FormatError
+from nasbench_mo.cli.app import app
+from nasbench_mo.cli.board_page import render, write_pages
+from nasbench_mo.errors import FormatError, UnknownNameError
 from nasbench_mo.leaderboard.markdown import board_markdown
 from nasbench_mo.leaderboard.page import render_board, render_index
 from nasbench_mo.leaderboard.results import BoardResults, Comparison, Estimate, Standing
@@ -283,6 +285,11 @@ def test_readme_says_who_does_not_differ(six: BoardResults) -> None:
     assert r"No significant difference between mo\_bananas, nsga2 and local\_search." in text
     alike = dataclasses.replace(six, comparison=dataclasses.replace(six.comparison, friedman_p=0.4))
     assert "No significant difference between the searchers over all problems" in board_markdown(alike)
+    assert r"mo\_bananas shows no significant difference from nsga2, local\_search" in text
+    first, second = (s.searcher for s in six.standings[:2])
+    pairs = {(second, first): (0.01, 0.2)}  # the other way round: the second is rarely better
+    beaten = dataclasses.replace(six, comparison=dataclasses.replace(six.comparison, pairs=pairs))
+    assert r"mo\_bananas is significantly better than nsga2." in board_markdown(beaten)
 
 
 def test_readme_has_the_standings_in_order(six: BoardResults) -> None:
@@ -318,6 +325,19 @@ def test_files_are_written_beside_each_other_and_again_the_same(six: BoardResult
     alone = write_pages([six], out=tmp_path / "alone", index=False)
     assert len(alone) == 2
     assert payload(alone[0].read_text())["index"] is False
+
+
+def test_the_command_writes_what_it_says(six: BoardResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasbench_mo.cli.board_page._ranked", lambda name: dataclasses.replace(six, id=name))
+    done = CliRunner().invoke(app, ["board", "render", "one-v1", "two-v1", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")) == [
+        f"{board}/{name}" for board in ("one-v1", "two-v1") for name in ("README.md", "index.html")
+    ]
+    assert done.output.count("wrote") == 4
+    monkeypatch.setattr("nasbench_mo.cli.board_page.available", lambda kind: [])
+    with pytest.raises(UnknownNameError, match="there is no board to render"):
+        render([], out=tmp_path)
 
 
 def test_missing_estimates_are_dashes() -> None:

@@ -90,9 +90,34 @@ def _comparison(results: BoardResults) -> list[str]:
     if found.critical_difference is not None:
         lines.append(
             f"Mean ranks that differ by less than {found.critical_difference:.2f}, the critical difference (Nemenyi, "
-            "5 %), are not told apart."
+            "5 %), are not told apart by so many problems."
         )
-    return lines
+    return lines + _against_the_first(results)
+
+
+def _against_the_first(results: BoardResults) -> list[str]:
+    """Whom the first searcher beats on these problems, run by run."""
+    if not results.standings:
+        return []
+    first, *others = (standing.searcher for standing in results.standings)
+    pairs = results.comparison.pairs
+    found = {}
+    for name in others:
+        if (first, name) in pairs:
+            found[name] = pairs[first, name]
+        elif (name, first) in pairs:
+            p, a12 = pairs[name, first]
+            found[name] = (p, 1 - a12)
+    groups = {
+        "is significantly better than": [n for n, (p, a12) in found.items() if p < _LEVEL and a12 >= 0.5],
+        "is significantly worse than": [n for n, (p, a12) in found.items() if p < _LEVEL and a12 < 0.5],
+        "shows no significant difference from": [n for n, (p, _) in found.items() if p >= _LEVEL],
+    }
+    return [
+        f"Run by run on these problems (Wilcoxon, Holm-corrected), {_text(first)} {words} {_list(map(_text, names))}."
+        for words, names in groups.items()
+        if names
+    ]
 
 
 def _problem(problem: BoardProblem, *, results: BoardResults) -> str:
