@@ -21,7 +21,7 @@ ATTACK = "</script><script>alert(1)</script>"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("boards")
     hostile = dataclasses.replace(renamed(board(), "tpe", ATTACK), id="hostile-v1", title=ATTACK)
-    many = dataclasses.replace(board(20, n_problems=2), id="many-v1")
+    many = dataclasses.replace(board(20, n_problems=8, budget=1000), id="many-v1")
     single = dataclasses.replace(board(1, n_problems=1), id="single-v1")
     write_pages([board(), hostile, many, single], out=out, index=True)
     return out
@@ -173,6 +173,7 @@ def test_a_searcher_opens_is_brought_forward_and_closes(page: Browser) -> None:
 def test_pairs_are_compared_in_words(page: Browser) -> None:
     assert text(page, "#pair-words").startswith("No significant difference between mo_bananas and nsga2 (Wilcoxon")
     page.click(".all summary")
+    page.settle()
     assert count(page, "#matrix circle") == 6
     page.click('#matrix [data-pair="0 5"]')
     assert text(page, "#pair-words").startswith("mo_bananas is significantly better than random (Wilcoxon")
@@ -216,6 +217,9 @@ def test_colours_follow_the_system_and_the_button(page: Browser, folder: Path) -
 def test_nothing_is_wider_than_a_phone(page: Browser, folder: Path) -> None:
     for name in ("made-up-v1/index.html", "many-v1/index.html", "index.html"):
         page.open(folder / name, width=390, height=844)
+        assert page.js("document.documentElement.scrollWidth") <= 390
+        page.js("for (const e of document.querySelectorAll('details')) e.open = true")
+        page.settle()
         assert page.js("document.documentElement.scrollWidth") <= 390
 
 
