@@ -255,6 +255,44 @@ def test_every_id_of_the_script_exists_once(page: str) -> None:
     assert used <= {*ids, "fronts-over", "searcher-title"}
 
 
+#: G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, "A physiologically-based model for simulation of color vision
+#: deficiency", IEEE TVCG 15(6), 2009: no deficiency, then protanopia, deuteranopia and tritanopia on linear RGB.
+VISION = (
+    np.eye(3),
+    np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
+    np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
+    np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]),
+)
+RGB_TO_XYZ = np.array([[0.41246, 0.35758, 0.18044], [0.21267, 0.71515, 0.07218], [0.01933, 0.11919, 0.95030]])
+
+
+def linear(colour: str) -> np.ndarray[Any, Any]:
+    c = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    v = RGB_TO_XYZ @ np.clip(rgb, 0, 1) / [0.95047, 1, 1.08883]
+    x, y, z = np.where(v > 0.008856, np.cbrt(v), 7.787 * v + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_seven_colours_stay_apart_in_every_vision(page: str, scheme: int) -> None:
+    colours = [pair[scheme] for pair in re.findall(r"--c\d: light-dark\((#\w{6}), (#\w{6})\)", page)]
+    card = re.search(r"--card: light-dark\((#\w{6}), (#\w{6})\)", page)
+    assert card is not None
+    assert len(colours) == 7
+    for matrix in VISION:
+        seen = [lab(matrix @ linear(colour)) for colour in colours]
+        nearest = min(np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i])
+        assert nearest > 20  # CIE 1976; 2 is just noticeable side by side, and lines are thin and apart
+    background = float(RGB_TO_XYZ[1] @ linear(card[scheme + 1]))
+    for colour in colours:
+        light, dark = sorted((float(RGB_TO_XYZ[1] @ linear(colour)), background), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) > 3  # WCAG 2.2, 1.4.11
+
+
 def test_the_largest_board_stays_under_three_megabytes() -> None:
     results = board(20, n_problems=3)
     problems = tuple(dataclasses.replace(results.problems[k % 3], id=f"problem-{k}-v1") for k in range(50))
