@@ -111,6 +111,12 @@ class Evaluator:
         row: NDArray[np.float64] = self._all[self.space.code(arch)]
         return row
 
+    def attempt(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Values of (n, d) encodings, (n, m), with NaN where there is none: nothing is refused."""
+        if not self._tabulated:
+            return self._compute(X)
+        return self._all.take(mixed_radix(X, cardinalities=self._cardinalities), axis=0)
+
     @cached_property
     def _all(self) -> NDArray[np.float64]:
         """Values of every architecture in lexicographic order, (size, m)."""

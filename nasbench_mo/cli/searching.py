@@ -109,6 +109,7 @@ def _facts(finished: Run, opened: Problem, *, out: Path) -> dict[str, Any]:
         "seed": finished.identity.seed,
         "noise_seed": finished.identity.noise_seed,
         "evaluations": len(finished),
+        "failed": int(finished.failed.sum()),
         "hypervolume_share": _shares(finished, opened),
         "values": seen,
         "front": [
@@ -127,8 +128,8 @@ def _print_run(finished: Run, opened: Problem, *, request: SearchRequest) -> Non
     for j in range(1, opened.n_objectives):
         print(
             draw_front(
-                finished.F,
-                on_front=on_front,
+                finished.F[~finished.failed],
+                on_front=on_front[~finished.failed],
                 true_front=true_front,
                 x_label=_label(opened, j),
                 y_label=_label(opened, 0),
@@ -153,6 +154,9 @@ def _print_run(finished: Run, opened: Problem, *, request: SearchRequest) -> Non
         if "test" in shares:
             print(f"       {shares['test']:.4f} of the test front's hypervolume, for the same architectures")
         print(f"       anytime {sparkline(finished.hypervolume_curve(), width=min(60, width - 20), unicode=unicode)}")
+    if finished.failed.any():
+        arch, reason = next(iter(finished.environment["failed_because"].items()))
+        print(f"{int(finished.failed.sum())} of {len(finished)} evaluations failed; the first, {arch}: {reason}")
     written = [request.out] + ([request.html] if request.html else [])
     print("wrote " + " and ".join(relative(path) for path in written))
 
@@ -216,10 +220,10 @@ def front_page(finished: Run, opened: Problem) -> FrontPage:
         title=f"{identity.searcher} on {identity.problem}",
         subtitle=opened.description,
         axes=tuple(Axis(label=_axis(o), column=o.column, unit=o.unit, kind=o.kind) for o in opened.observed_objectives),
-        architectures=tuple(finished.archs),
-        F=finished.F,
-        on_front=_front_mask(finished),
+        architectures=tuple(arch for arch, failed in zip(finished.archs, finished.failed, strict=True) if not failed),
+        F=finished.F[~finished.failed],
+        on_front=_front_mask(finished)[~finished.failed],
         true_front=opened.true_front() if opened.space.enumerable else None,
-        hypervolume_share=finished.hypervolume_curve() if opened.has_manifest else None,
+        hypervolume_share=finished.hypervolume_curve()[~finished.failed] if opened.has_manifest else None,
         facts=tuple(facts.items()),
     )

@@ -3,6 +3,10 @@
 The budget counts distinct architectures (distinct strings). A proposal that was evaluated before is answered from
 memory, costs nothing and makes no row; how often that happened is recorded. A searcher that proposes nothing new
 many times in a row ends the run.
+
+An evaluation that fails (the user's function raises, or a value is missing or not finite) is part of the budget and
+is recorded as failed. The searcher is told the worst value that each objective had so far, as if the architecture were
+as bad as the worst. Until something has succeeded there is no such value, and architectures are drawn at random.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from numpy.typing import NDArray
 from nasbench_mo.benchmark import Evaluator, Problem, problem
 from nasbench_mo.cluster import run_ordered
 from nasbench_mo.errors import ExhaustedError, RunError, SearcherError
+from nasbench_mo.experiment.attempting import attempt
 from nasbench_mo.experiment.storage import Journal
 from nasbench_mo.experiment.trajectory import Identity, Run
 from nasbench_mo.search import Searcher
@@ -35,6 +40,9 @@ PATIENCE = 200
 
 #: Most architectures asked for at once: what an interruption can lose, as the journal is written after each batch.
 LARGEST_BATCH = 64
+
+#: Keeps the stream that draws while everything fails apart from a searcher's own.
+_RESCUE_STREAM = 0x72657363
 
 #: Called with (evaluations done, budget) after each batch.
 Progress = Callable[[int, int], None]
@@ -50,6 +58,7 @@ def run(
     out: str | Path | None = None,
     overwrite: bool = False,
     known: bool = True,
+    noise: bool = True,
     progress: Progress | None = None,
 ) -> Run:
     """Search a problem.
@@ -74,6 +83,9 @@ def run(
     known
         Offer the searcher the objectives that cost nothing (:meth:`.Problem.known_objectives`) as known functions. A
         searcher that has no use for them is not affected.
+    noise
+        See one training seed of each architecture, as the problem is published; without it, the values it is judged
+        by. The run's identity tells them apart by its objectives. Without effect where a problem has no noise.
     progress
         Called with (done, budget) after each batch.
 
@@ -84,32 +96,28 @@ def run(
     Raises
     ------
     RunError
-        The budget is not positive, ``out`` holds a run already, or its journal belongs to another run.
+        The budget is not positive, ``out`` holds a run already, its journal belongs to another run, or every
+        evaluation failed.
+    OSError
+        The user's function raised it: the machine's fault. The run goes on from there when it is given again.
     SearcherError
         The searcher belongs to another space or number of objectives, or was used before.
     """
     budget = _whole("budget", budget, least=1)
     searcher = _ready_searcher(searcher, problem=problem, seed=seed)
-    if known and searcher.wants_known and not searcher.n_told:  # one that was told keeps what it was offered before
-        searcher.set_known(problem.known_objectives())
     noise_seed = searcher.seed if noise_seed is None else _whole("noise_seed", noise_seed, least=0)
-    identity = Identity(
-        problem=problem.id,
-        data_hash=problem.data_hash,
-        space=problem.space.name,
-        objectives=problem.observed_objectives,
-        searcher=searcher.name,
-        searcher_options=searcher.options(),
-        seed=searcher.seed,
-        noise_seed=noise_seed,
-        budget_evaluations=budget,
-        known_objectives=_known_columns(searcher, problem),
-    )
+    identity = prepare(problem, searcher, budget=budget, noise_seed=noise_seed, known=known, noise=noise)
     target = Path(out) if out is not None else None
     journal = _open_journal(target, identity=identity, overwrite=overwrite) if target is not None else None
-    loop = _Loop(problem, searcher, evaluator=problem.observation(noise_seed), journal=journal)
+    evaluator = problem.observation(noise_seed) if noise else problem.evaluator("score")
+    loop = _Loop(problem, searcher, evaluator=evaluator, journal=journal)
     try:
-        finished = loop.until(budget, identity=identity, progress=progress)
+        try:
+            finished = loop.until(budget, identity=identity, progress=progress)
+        except _AllFailedError as error:
+            if journal is not None:
+                journal.remove()  # it holds nothing but failures: a corrected function starts over
+            raise RunError(str(error)) from None
         if target is not None and journal is not None:
             finished.save(target)
             journal.remove()
@@ -117,6 +125,26 @@ def run(
     finally:
         if journal is not None:
             journal.close()
+
+
+def prepare(
+    problem: Problem, searcher: Searcher, *, budget: int, noise_seed: int, known: bool, noise: bool
+) -> Identity:
+    """Offer a searcher what is known beforehand, and return the identity of the run it is about to make."""
+    if known and searcher.wants_known and not searcher.n_told:  # one that was told keeps what it was offered before
+        searcher.set_known(problem.known_objectives())
+    return Identity(
+        problem=problem.id,
+        data_hash=problem.data_hash,
+        space=problem.space.name,
+        objectives=problem.observed_objectives if noise else problem.objectives,
+        searcher=searcher.name,
+        searcher_options=searcher.options(),
+        seed=searcher.seed,
+        noise_seed=noise_seed,
+        budget_evaluations=budget,
+        known_objectives=_known_columns(searcher, problem),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +186,10 @@ def _run_request(request: RunRequest) -> Run:
     return run(opened, searcher, budget=request.budget, known=request.known)
 
 
+class _AllFailedError(Exception):
+    """The budget is spent, and no evaluation has succeeded."""
+
+
 class _Loop:
     """State of one run: what is known of each architecture, in order of evaluation."""
 
@@ -173,6 +205,9 @@ class _Loop:
         self.simulated_s: list[NDArray[np.float64]] = []
         self.all_F = np.empty((0, problem.n_objectives))
         self.n_duplicates = 0
+        self.worst = np.full(problem.n_objectives, -np.inf)  # of what succeeded
+        self.reasons: dict[str, str] = {}
+        self.searcher_cpu_s = 0.0
         self.simulated_clock = 0.0
         self.wall_offset = 0.0
         self.started = time.perf_counter()
@@ -183,14 +218,18 @@ class _Loop:
         ended = "budget"
         idle = 0
         while len(self.archs) < budget:
+            began = time.process_time()
             try:
                 X = self.searcher.ask(min(LARGEST_BATCH, budget - len(self.archs)))
             except ExhaustedError:
                 ended = "searcher exhausted"
                 break
+            self.searcher_cpu_s += time.process_time() - began
             before = len(self.archs)
-            F = self._values(X)
+            F = self._told(self._values(X), budget=budget)
+            began = time.process_time()
             self.searcher.tell(X, F)
+            self.searcher_cpu_s += time.process_time() - began
             idle = 0 if len(self.archs) > before else idle + 1
             if progress is not None and len(self.archs) > before:
                 progress(len(self.archs), budget)
@@ -209,6 +248,31 @@ class _Loop:
             self._evaluate(X[fresh])
         return self.all_F[[self.row_of[key] for key in keys]]
 
+    def _told(self, F: NDArray[np.float64], *, budget: int) -> NDArray[np.float64]:
+        """Values of proposals, (k, m), as the searcher hears them: a failure as the worst that succeeded."""
+        failed = np.asarray(np.isnan(F).any(axis=1))
+        if not failed.any():
+            return F
+        if np.isinf(self.worst).any():
+            self._draw_until_success(budget)
+        return np.where(failed[:, None], self.worst, F)
+
+    def _draw_until_success(self, budget: int) -> None:
+        """Evaluate random architectures until one succeeds; they count, and are answered from memory if proposed."""
+        rng = np.random.default_rng([self.searcher.seed, _RESCUE_STREAM])
+        idle = 0
+        while np.isinf(self.worst).any():
+            if len(self.archs) >= budget or idle >= PATIENCE:
+                arch, reason = next(iter(self.reasons.items()))
+                raise _AllFailedError(
+                    f"all {len(self.archs)} evaluations of {self.problem.id!r} failed, so there is nothing to search "
+                    f"by; the first, {arch!r}: {reason}"
+                )
+            X = self.problem.space.check(self.problem.space.sample(1, rng=rng))
+            idle = 0 if self._is_new(X[0].tobytes()) else idle + 1
+            if not idle:
+                self._evaluate(X)
+
     def _is_new(self, key: bytes) -> bool:
         if key in self.row_of:
             return False
@@ -222,11 +286,13 @@ class _Loop:
         if n_replayed == len(archs):
             return
         X, archs = X[n_replayed:], archs[n_replayed:]
-        F = self.evaluator.evaluate(X)
+        attempted = attempt(self.evaluator, X, archs)
+        F = attempted.F
         simulated_s = self.simulated_clock + np.cumsum(self.problem.simulated_seconds(X))
         wall_s = np.full(len(X), self.wall_offset + time.perf_counter() - self.started)
         if self.journal is not None:
-            self.journal.append(archs, F=F, wall_s=wall_s, simulated_s=simulated_s)
+            self.journal.append(archs, F=F, wall_s=wall_s, simulated_s=simulated_s, reasons=attempted.reasons)
+        self.reasons |= attempted.reasons
         self._record(X, archs, F=F, wall_s=wall_s, simulated_s=simulated_s)
 
     def _record(
@@ -244,6 +310,7 @@ class _Loop:
         self.wall_s.append(wall_s)
         self.simulated_s.append(simulated_s)
         self.all_F = np.concatenate([self.all_F, F])
+        self.worst = np.fmax(self.worst, np.fmax.reduce(F, axis=0))
 
     def _replay(self, X: NDArray[Any], archs: list[str]) -> int:
         """Record the leading part of a batch that the journal holds, and return its length."""
@@ -261,6 +328,7 @@ class _Loop:
                 )
         F, wall_s, simulated_s = (np.array(c, dtype=np.float64) for c in self.journal.columns(known))
         self.wall_offset = float(wall_s[-1]) - (time.perf_counter() - self.started)
+        self.reasons |= {arch: self.journal.reasons[arch] for arch in known if arch in self.journal.reasons}
         self._record(X[: len(known)], known, F=F, wall_s=wall_s, simulated_s=simulated_s)
         return len(known)
 
@@ -283,6 +351,8 @@ class _Loop:
                 "started_utc": started_utc,
                 "ended": ended,
                 "n_duplicate_proposals": self.n_duplicates,
+                "searcher_cpu_s": self.searcher_cpu_s,
+                **({"failed_because": self.reasons} if self.reasons else {}),
             },
             source=self.problem,
         )

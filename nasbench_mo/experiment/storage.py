@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.benchmark import Problem
-from nasbench_mo.errors import RunError
+from nasbench_mo.errors import BusyError, RunError
 from nasbench_mo.experiment.trajectory import Identity, Run
 from nasbench_mo.objective import Objective
 from nasbench_mo.space import SPACES, SearchSpace, space
@@ -52,10 +52,10 @@ def to_arrow(run: Run) -> Any:
     for j, objective in enumerate(run.identity.objectives):
         field_meta = {b"objective": json.dumps(objective.to_dict()).encode(), b"unit": objective.unit.encode()}
         fields.append(pa.field(objective.column, pa.float64(), metadata=field_meta))
-        arrays.append(pa.array(run.F[:, j]))
+        arrays.append(pa.array(run.F[:, j], from_pandas=True))  # what failed has no value: null, not a number
     fields.append(pa.field("status", pa.string()))
     fields += [pa.field(name, pa.float64(), metadata={b"unit": b"s"}) for name in ("wall_s", "simulated_s")]
-    arrays.append(pa.array(_status(run.degenerate), pa.string()))
+    arrays.append(pa.array(_status(run.degenerate, failed=run.failed), pa.string()))
     arrays += [pa.array(run.wall_s), pa.array(run.simulated_s, from_pandas=True)]
     meta = {
         "format": FORMAT_VERSION,
@@ -80,22 +80,47 @@ def read_run(path: Path, cls: type[AnyRun], *, problem: Problem | None = None) -
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise RunError(f"{path} does not exist")
-    try:
-        table = pq.read_table(path)
-        meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
-        found = meta.get("format")
-    except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
-        raise RunError(f"{path} is not a readable run file: {error}") from error
-    if found != FORMAT_VERSION:
-        raise RunError(f"{path}: expected a run of format {FORMAT_VERSION}, got {found!r}")
+    table, meta = _opened(path, read=pq.read_table)
     try:
         return _rebuilt(table, meta, cls=cls, problem=problem)
     except RunError as error:
         raise RunError(f"{path}: {error}") from error
     except (pa.ArrowException, LookupError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is not a complete run file: {error}") from error
+
+
+def read_identity(path: Path) -> Identity:
+    """What a run file says it is, without its evaluations.
+
+    Raises
+    ------
+    RunError
+        The file is not a run.
+    """
+    import pyarrow.parquet as pq
+
+    _, meta = _opened(path, read=lambda file: pq.read_schema(file).empty_table())
+    try:
+        return identity_from_dict(meta["identity"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} is not a complete run file: {error}") from error
+
+
+def _opened(path: Path, *, read: Callable[[Path], Any]) -> tuple[Any, dict[str, Any]]:
+    """Arrow table and metadata of a run file of this format."""
+    import pyarrow as pa
+
+    if not path.is_file():
+        raise RunError(f"{path} does not exist")
+    try:
+        table = read(path)
+        meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
+        found = meta.get("format")
+    except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} is not a readable run file: {error}") from error
+    if found != FORMAT_VERSION:
+        raise RunError(f"{path}: expected a run of format {FORMAT_VERSION}, got {found!r}")
+    return table, meta
 
 
 def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Problem | None) -> AnyRun:
@@ -107,11 +132,12 @@ def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Pr
     F = np.empty((len(archs), len(identity.objectives)))
     for j, objective in enumerate(identity.objectives):
         F[:, j] = table.column(objective.column).to_numpy()
-    if not np.isfinite(F).all():
+    failed = np.array([status == "failed" for status in table.column("status").to_pylist()], dtype=bool)
+    if not np.isfinite(F[~failed]).all() or not np.isnan(F[failed]).all():
         raise RunError("an objective value is missing or not finite")
     if table.column("evaluation").to_pylist() != list(range(len(archs))) or len(set(archs)) != len(archs):
         raise RunError("expected the evaluations 0, 1, 2, ... of distinct architectures")
-    if table.column("status").to_pylist() != _status(degenerate):
+    if table.column("status").to_pylist() != _status(degenerate, failed=failed):
         raise RunError(f"the status column does not say which architectures of {home.name!r} are degenerate")
     if meta["content_sha256"] != _content_hash(archs, F):
         raise RunError("architectures or values are not those that were written: rows are missing or were changed")
@@ -149,8 +175,10 @@ def _content_hash(archs: list[str], F: NDArray[np.float64]) -> str:
     return digest.hexdigest()
 
 
-def _status(degenerate: NDArray[np.bool_]) -> list[str]:
-    return ["degenerate" if d else "ok" for d in degenerate.tolist()]
+def _status(degenerate: NDArray[np.bool_], *, failed: NDArray[np.bool_]) -> list[str]:
+    """One of ok, degenerate, failed for each evaluation; what failed says so, degenerate or not."""
+    status: list[str] = np.where(failed, "failed", np.where(degenerate, "degenerate", "ok")).tolist()
+    return status
 
 
 class Journal:
@@ -177,13 +205,14 @@ class Journal:
         self._n_objectives = len(identity.objectives)
         self.values: dict[str, tuple[list[float], float, float]] = {}
         self.order: list[str] = []
+        self.reasons: dict[str, str] = {}
         self._stream: io.TextIOWrapper | None = None
         self._lock = FileLock(path.with_name(path.name + ".lock"))
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise RunError(f"another process is writing {path}; wait for it, or choose another output file") from None
+            raise BusyError(f"another process is writing {path}; wait for it, or choose another output file") from None
         try:
             if path.exists() and discard_other and not self._is_ours():
                 path.unlink()
@@ -193,8 +222,10 @@ class Journal:
             self.close()
             raise
 
-    def append(self, archs: list[str], *, F: Any, wall_s: Any, simulated_s: Any) -> None:
-        """Add evaluations and flush them to disk."""
+    def append(
+        self, archs: list[str], *, F: Any, wall_s: Any, simulated_s: Any, reasons: Mapping[str, str] | None = None
+    ) -> None:
+        """Add evaluations, with the reasons of those that failed, and flush them to disk."""
         if self._stream is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = not self.path.exists()
@@ -202,7 +233,8 @@ class Journal:
             if fresh:
                 self._stream.write(self._head + "\n")
         for row in zip(archs, F.tolist(), wall_s.tolist(), simulated_s.tolist(), strict=True):
-            self._stream.write(json.dumps(row) + "\n")
+            why = [reasons[row[0]]] if reasons and row[0] in reasons else []
+            self._stream.write(json.dumps([*row, *why]) + "\n")
         self._stream.flush()
 
     def columns(self, archs: list[str]) -> tuple[list[list[float]], list[float], list[float]]:
@@ -246,9 +278,9 @@ class Journal:
 
     def _take(self, line: bytes) -> None:
         try:
-            arch, F, wall_s, simulated_s = json.loads(line)
+            arch, F, wall_s, simulated_s, *why = json.loads(line)
             numbers = [*F, wall_s, simulated_s]
-            whole = isinstance(arch, str) and len(F) == self._n_objectives
+            whole = isinstance(arch, str) and len(F) == self._n_objectives and [type(w) for w in why] in ([], [str])
             whole = whole and arch not in self.values and all(isinstance(v, float) for v in numbers)
         except (ValueError, TypeError):
             whole = False
@@ -259,6 +291,8 @@ class Journal:
             )
         self.values[arch] = (F, wall_s, simulated_s)
         self.order.append(arch)
+        if why:
+            self.reasons[arch] = why[0]
 
     def _complete_lines(self) -> Iterator[bytes]:
         with self.path.open("rb") as stream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +72,7 @@ class Run:
     identity
         What was run.
     X, F
-        Encodings (n, d) and the values the searcher saw (n, m), minimised.
+        Encodings (n, d) and the values that were observed (n, m), minimised; a row of NaN where the evaluation failed.
     archs
         n published strings.
     degenerate
@@ -135,9 +135,14 @@ class Run:
             )
         return found
 
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Whether an evaluation failed and so has no values, (n,); such rows are never on a front."""
+        return np.asarray(np.isnan(self.F).any(axis=1))
+
     def front(self) -> Front:
         """The front as the searcher saw it: what it would hand over."""
-        usable = np.flatnonzero(~self.degenerate)
+        usable = np.flatnonzero(~self.degenerate & ~self.failed)
         index = usable[nondominated(self.F[usable], keep_duplicates=True)] if usable.size else usable
         index = index[np.lexsort(self.F[index].T[::-1])]
         return Front(evaluation=index, archs=tuple(self.archs[i] for i in index), X=self.X[index], F=self.F[index])
@@ -164,18 +169,42 @@ class Run:
         -----
         The front is recomputed at evaluations that enter it: O(changes * front size).
         """
-        scaled = self.problem.normalize(self.problem.evaluate(self.X, on=on), on=on) if len(self) else self.F
         reference = np.asarray(self.problem.manifest.reference_point)
         exact = self.problem.manifest.score if on == "score" else self.problem.manifest.test
+        curve = self.observed_curve(lambda F: self.problem.normalize(F, on=on), reference=reference, on=on)
+        return curve / exact.hypervolume if exact is not None else curve
+
+    def observed_curve(
+        self,
+        scaled: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+        *,
+        reference: NDArray[np.float64],
+        on: View = "score",
+    ) -> NDArray[np.float64]:
+        """Hypervolume of the front observed so far after each evaluation, (n,), valued on any scale.
+
+        Parameters
+        ----------
+        scaled
+            From (k, m) values in their units to those the hypervolume is taken of.
+        reference
+            (m,) reference point, scaled.
+        on
+            What the front's members are valued by.
+        """
+        usable = ~self.degenerate & ~self.failed
+        values = np.full(self.F.shape, np.nan)
+        if usable.any():
+            values[usable] = scaled(self.problem.evaluate(self.X[usable], on=on))
         curve = np.zeros(len(self))
         members: list[int] = []
         current = 0.0
         for i in range(len(self)):
-            if not self.degenerate[i] and self._enters(i, members):
+            if usable[i] and self._enters(i, members):
                 members = [k for k in members if not _dominates(self.F[i], self.F[k])] + [i]
-                current = hypervolume(scaled[members], reference=reference)
+                current = hypervolume(values[members], reference=reference)
             curve[i] = current
-        return curve / exact.hypervolume if exact is not None else curve
+        return curve
 
     def to_pandas(self) -> pd.DataFrame:
         """One row an evaluation, with the columns of ``run.parquet``."""
