@@ -76,20 +76,19 @@ class Deployment:
         Raises
         ------
         SpecError
-            The cluster's class refuses the options.
+            The cluster does not start with the options.
         MissingDependencyError
             Dask, or dask-jobqueue for a batch system, is not installed.
         """
         try:
             if self.scheduler == _LOCAL:
                 made_by = require("distributed", extra="cluster").LocalCluster
-                fixed = {"n_workers": self.jobs, "threads_per_worker": 1, "dashboard_address": None}
+                fixed = {"n_workers": self.jobs, "threads_per_worker": 1, "dashboard_address": ":0"}
                 return made_by(**{**fixed, **self.options})
             made_by = getattr(require("dask_jobqueue", extra="cluster"), _CLASSES[self.scheduler])
             cluster = made_by(**{"cores": 1, "processes": 1, **self.options})
-        except (TypeError, ValueError) as error:
-            raise SpecError(
-                f"{self.path.name}: {self.scheduler} refuses the options: {' '.join(str(error).split())[:200]}"
-            ) from error
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise SpecError(f"{self.path.name}: {self.scheduler} does not start with the options: {reason}") from error
         cluster.scale(jobs=self.jobs)
         return cluster

@@ -12,7 +12,8 @@ _ABOUT = (
     "Medians over seeds with quartiles in brackets. *To 99 %*: distinct evaluations until the hypervolume of the "
     "observed front, valued by the mean over training seeds, is for the first time 99 % of the exact front's (HV\\*). "
     "`> 300`: fewer than half of the runs (for a quartile: fewer than that share) got there within 300 evaluations; "
-    "`≥`: exactly half did, so the number lies between one that is known and one that is not. *HV 50*: share of HV\\* "
+    "`≥`: the number lies between a run that got there and one that did not, so it has a lower bound only. "
+    "*HV 50*: share of HV\\* "
     "after 50 evaluations. *CPU*: the searcher's own milliseconds per evaluation, the evaluation left out; compare "
     "them with each other, not with other machines. Everything but the CPU time follows from the seeds."
 )
