@@ -19,6 +19,7 @@ from nasbench_mo.testing import check_searcher
 
 #: A searcher runs forty times here: those with a costly model get a long random start, so that they fit it rarely.
 LIGHT: dict[str, dict[str, float | int | str]] = {
+    "default": {"initial": 50},
     "lamoo": {"n_initial": 40},
     "q-learning": {"replay": 8},
     "tpe": {"n_initial": 55},
@@ -37,7 +38,7 @@ def _searcher(name: str, s: SearchSpace, m: int, seed: int) -> Searcher:
 
 
 #: These take seconds for each of the forty runs; what a second space would add is little.
-COSTLY = ("tpe", "parego", "qlognehvi", "smac-forest", "mo-bananas")
+COSTLY = ("default", "tpe", "parego", "qlognehvi", "smac-forest", "mo-bananas")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ _MARGIN = 0.3
 _TOLERANCE = 0.02
 #: A candidate is left out of the acquisition where it is dominated even this many deviations better than expected.
 _OPTIMISM = 2.5
+#: Of the others, so many are left in: those that gain most where they are so much better than expected.
+_CONTENDERS = 500
 #: Where candidates are bred: from how many random ones a search starts, how many generations, of how many survivors.
 _FIRST_SAMPLE = 2000
 _GENERATIONS = 3
@@ -253,6 +255,10 @@ class DefaultSearcher(Searcher):
         promising = open_ & (hopeful < reference).all(axis=1)
         rows = np.flatnonzero(promising)
         rows = rows[~dominated(hopeful[rows], by=front)]
+        if len(rows) > _CONTENDERS:
+            hopes = [Marginals.certain(hopeful[rows, j]) for j in range(self.n_objectives)]
+            best = expected_improvement(hopes, front=front, reference=reference)
+            rows = np.sort(rows[np.argsort(-best, kind="stable")[:_CONTENDERS]])
         scores = np.where(open_, -1.0 - self._rng.random(len(open_)), -np.inf)
         if len(rows):
             gains = expected_improvement([belief.take(rows) for belief in beliefs], front=front, reference=reference)
