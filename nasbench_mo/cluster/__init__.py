@@ -28,7 +28,7 @@ class Executor:
     ----------
     n_processes
         Local processes: 1 runs here, without another process; more use fresh (spawned) interpreters, which end with
-        this one.
+        this one. A script that uses them needs its ``if __name__ == "__main__":``.
     cluster
         A Dask cluster instead, ``n_processes`` is then without effect: the address of a scheduler, e.g.
         ``"tcp://127.0.0.1:8786"``, or a YAML file that says how to start one (:mod:`nasbench_mo.cluster.deployment`:

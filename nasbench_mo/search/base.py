@@ -93,7 +93,8 @@ class Searcher(ABC):
         ----------
         columns
             Index of an objective, 0..m-1, to the function that gives its (n,) minimised, finite values for (n, d)
-            encodings. They have to be what :meth:`tell` will say of the same architectures, and always the same:
+            encodings. They have to be what :meth:`tell` will say of the same architectures (of those whose evaluation
+            did not fail), and always the same:
             they are part of the problem, so a run that is resumed offers them again.
 
         Raises
