@@ -52,16 +52,28 @@ def closing(client: Any) -> None:
 def outcomes_on_dask(
     client: Any, function: Callable[[Item], Result], items: Sequence[Item]
 ) -> Iterator[Outcome[Result]]:
-    """As they come. How many workers may die over an item is Dask's ``distributed.scheduler.allowed-failures``."""
+    """As they come.
+
+    Dask gives an item up when ``distributed.scheduler.allowed-failures`` workers have died that had it, running or
+    only queued: one that kills its workers takes innocent ones along. So each of these is tried again, alone, in the
+    end.
+    """
     distributed = require("distributed", extra="cluster")
     futures = client.map(function, items, pure=False)  # pure: an equal item would be the same task
     held = {future.key: (index, future) for index, future in enumerate(futures)}
     arriving = distributed.as_completed(futures, loop=client.loop)  # the default client is another one
     del futures
+    suspects: list[int] = []
     try:
         for future in arriving:
             index, _ = held.pop(future.key)  # let go of it, so that the cluster forgets the result
-            yield _outcome(index, future, killed=distributed.KilledWorker)
+            outcome = _outcome(index, future, killed=distributed.KilledWorker)
+            if isinstance(outcome.error, WorkerDiedError):
+                suspects.append(index)
+            else:
+                yield outcome
+        for index in suspects:
+            yield _outcome(index, client.submit(function, items[index], pure=False), killed=distributed.KilledWorker)
     finally:
         if held:  # the caller stopped early
             client.cancel([future for _, future in held.values()])
