@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from benchmark_helpers import ERROR, LATENCY, accuracy_column, opposed, store_ta
 from numpy.typing import NDArray
 
 from nasbench_mo.benchmark import Problem, TableValues, Term
+from nasbench_mo.benchmark.values import Values
 from nasbench_mo.errors import ArchitectureError, ExhaustedError, ObjectiveError, RunError
 from nasbench_mo.experiment import Run, run
+from nasbench_mo.objective import Objective
 from nasbench_mo.search import SEARCHERS, Searcher, searcher
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -202,3 +206,126 @@ def test_a_damaged_status_is_noticed(tmp_path: Path) -> None:
         pq.write_table(table.set_column(place, "status", [status]), out)
         with pytest.raises(RunError, match="missing or not finite"):
             Run.load(out, problem=problem_of(raising))
+
+
+# ---------------------------------------------------------------------- shorter trainings, and workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holes(Values):
+    """The sum of the encoding, after e of 9 epochs rougher; none for some architectures, or for all at once."""
+
+    epochs: int = 9
+    hopeless: bool = False
+    fails_from: int = 0
+
+    @property
+    def origin(self) -> Objective:
+        return ERROR
+
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        lost = (fails(X) & (self.epochs >= self.fails_from)) | self.hopeless
+        return np.where(lost, np.nan, X.sum(axis=1) + 1.0 / self.epochs)
+
+    def fidelities(self) -> tuple[int, ...]:
+        return (1, 3, 9)
+
+    def at(self, epochs: int) -> Values:
+        return dataclasses.replace(self, epochs=epochs)
+
+    def tabulated(self) -> bool:
+        return False
+
+    def data_hash(self) -> str:
+        return "holes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opposite(Values):
+    """A cost that falls where the error rises; also the seconds of a training."""
+
+    objective: Objective
+
+    @property
+    def origin(self) -> Objective:
+        return self.objective
+
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        return 40.0 - X.sum(axis=1)
+
+    def data_hash(self) -> str:
+        return "opposite"
+
+
+def training_problem(**holes: Any) -> Problem:
+    return Problem(
+        "trainings-v1",
+        search_space=SPACE,
+        terms=[
+            Term(objective=ERROR, values=Holes(**holes)),
+            Term(objective=LATENCY, values=Opposite(objective=LATENCY)),
+        ],
+        simulated_seconds=Opposite(objective=Objective(name="time", unit="s", kind="measured")),
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("name", ["random", "nsga2", "mo-asha", "mo-hyperband", "successive-halving", "pbt"])
+def test_simulated_workers_and_shorter_trainings_go_on_after_failures(name: str, workers: int, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"budget": 24, "seed": 1, "workers": workers}
+    problem = training_problem()
+    whole = run(problem, name, **options)
+    np.testing.assert_array_equal(whole.failed, fails(whole.X.astype(int)))
+    assert 0 < whole.failed.sum() < len(whole)
+    assert not whole.failed[whole.front().evaluation].any()
+    assert set(whole.environment["failed_because"].values()) == {"error_percent is nan"}
+
+    out = tmp_path / "run.parquet"
+
+    def interrupt(done: int, budget: int) -> None:
+        if done >= 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(problem, name, **options, out=out, progress=interrupt)
+    resumed = run(problem, name, **options, out=out)
+    loaded = Run.load(out, problem=problem)
+    for one in (resumed, loaded):
+        assert one.archs == whole.archs
+        np.testing.assert_array_equal(one.F, whole.F)
+        assert one.environment["failed_because"] == whole.environment["failed_because"]
+
+
+def test_one_that_fails_at_the_full_training_only_keeps_its_shorter_ones(tmp_path: Path) -> None:
+    finished = run(training_problem(fails_from=9), "mo-asha", budget=30, seed=0, out=tmp_path / "run.parquet")
+    assert finished.epochs is not None
+    np.testing.assert_array_equal(finished.failed, fails(finished.X.astype(int)) & (finished.epochs == 9))
+    assert finished.failed.any()
+    np.testing.assert_array_equal(Run.load(tmp_path / "run.parquet", problem=training_problem()).F, finished.F)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_draw_at_random_until_something_succeeds(workers: int) -> None:
+    X = SPACE.check(np.array([[3, 0, 0, 0], [0, 3, 0, 0], [1, 0, 0, 0], [2, 0, 0, 0]]))
+    recording = Recording(X)
+    finished = run(training_problem(), recording, budget=12, workers=workers, fidelities=False, budget_seconds=1e9)
+    first = int(np.argmin(finished.failed))
+    assert first >= 1
+    np.testing.assert_array_equal(recording.heard[0], finished.F[first])  # the first failure, as the first success
+    assert len(recording.heard) == 4
+    assert finished.archs[first] not in SPACE.decode(X) or workers > 1
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("name", ["random", "nsga2", "mo-asha"])
+def test_trainings_that_all_fail_end_with_the_reason(name: str, workers: int, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"all \d+ evaluations of 'trainings-v1' failed.*error_percent is nan"):
+        run(
+            training_problem(hopeless=True),
+            name,
+            budget=12,
+            workers=workers,
+            budget_seconds=1e9,
+            out=tmp_path / "run.parquet",
+        )
+    assert [p.name for p in tmp_path.iterdir()] == ["cache"]

@@ -261,3 +261,46 @@ def test_a_run_that_was_copied_counts_once(tmp_path: Path) -> None:
 def test_an_empty_folder_has_no_figures(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no run of an experiment"):
         searcher_figures(tmp_path)
+
+
+def test_shorter_trainings_are_counted_as_their_share_of_an_evaluation(tmp_path: Path) -> None:
+    problem = line_problem()
+    X = problem.space.check(np.array([[50, 0], [8, 0], [8, 1], [4, 0]]))
+    identity = Identity(
+        problem=problem.id,
+        data_hash=problem.data_hash,
+        space=problem.space.name,
+        objectives=problem.observed_objectives,
+        searcher="made",
+        searcher_options={},
+        seed=0,
+        noise_seed=0,
+        budget_evaluations=60,
+        fidelities=(1, 4),
+    )
+    Run(
+        identity=identity,
+        X=X,
+        F=problem.evaluate(X),
+        archs=problem.space.decode(X),
+        degenerate=np.zeros(4, dtype=bool),
+        wall_s=np.zeros(4),
+        simulated_s=np.zeros(4),
+        environment={"machine": {"cpu": "abacus"}, "searcher_cpu_s": 1.0},
+        source=problem,
+        epochs=np.array([4, 1, 4, 4]),
+        cost_evaluations=np.array([1.0, 1.25, 2.25, 50.5]),
+    ).save(tmp_path / problem.id / "made" / "0.parquet")
+    (row,) = searcher_figures(tmp_path, problems=[problem], scale=lambda _: LINE)
+    assert row.reaches[0].evaluations.median == Quantile(value=2.25)  # the short one at 1.25 does not count
+    assert row.reaches[1].evaluations.median == Quantile(value=50.5)
+    assert row.checkpoints[0].share.median.value == pytest.approx(0.92)
+    assert row.searcher_cpu_ms == pytest.approx(1e3 / 50.5)
+
+
+def test_runs_with_a_budget_of_seconds_have_no_figures_by_evaluations(tmp_path: Path) -> None:
+    store_synthetic_nb201()
+    problem = nmo.problem("nb201-c10-fpga-v1")
+    run(problem, "random", budget_seconds=5e4, out=tmp_path / problem.id / "random" / "0.parquet")
+    with pytest.raises(RunError, match="budget of 50000 simulated seconds"):
+        searcher_figures(tmp_path)

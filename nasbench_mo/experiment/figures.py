@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: Shares of HV* to reach, and evaluations after which the share is looked at.
 TARGETS = (0.90, 0.95, 0.99, 0.999)
 CHECKPOINTS = (50, 100, 200, 300)
+#: Paid evaluations are sums of shares of one.
+_ROUNDING = 1e-9
 #: The quantiles that are given of everything.
 _QUANTILES = (0.25, 0.5, 0.75)
 
@@ -65,7 +67,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Distinct evaluations until a share of HV* was reached for the first time.
+    """Distinct evaluations until a share of HV* was reached for the first time; shorter trainings count as their share.
 
     Parameters
     ----------
@@ -231,10 +233,15 @@ def _figures(runs: Sequence[Run], *, scale: Scale) -> SearcherFigures:
     runs = sorted(runs, key=lambda run: run.identity.seed)
     identity, problem = runs[0].identity, runs[0].problem
     budget = identity.budget_evaluations
-    curves = np.stack([_padded(run, scale=scale, budget=budget) for run in runs])
+    if budget is None:
+        raise RunError(
+            f"the runs of {identity.searcher!r} on {identity.problem!r} have a budget of {identity.budget()}; figures "
+            "are of runs with a budget of evaluations"
+        )
+    curves = [_Curve.of(run, scale=scale) for run in runs]
     reaches = []
     for share in TARGETS:
-        first = np.array([_first_at(curve, share) for curve in curves])
+        first = np.array([curve.first_at(share) for curve in curves])
         reaches.append(
             Reach(
                 share=share, n_reached=int(np.isfinite(first).sum()), evaluations=censored_spread(first, budget=budget)
@@ -250,7 +257,10 @@ def _figures(runs: Sequence[Run], *, scale: Scale) -> SearcherFigures:
         budget=budget,
         reaches=tuple(reaches),
         checkpoints=tuple(
-            Checkpoint(evaluations=n, share=censored_spread(curves[:, n - 1], budget=budget))
+            Checkpoint(
+                evaluations=n,
+                share=censored_spread(np.array([curve.after(n) for curve in curves]), budget=budget),
+            )
             for n in CHECKPOINTS
             if n <= budget
         ),
@@ -260,21 +270,35 @@ def _figures(runs: Sequence[Run], *, scale: Scale) -> SearcherFigures:
     )
 
 
-def _padded(run: Run, *, scale: Scale, budget: int) -> NDArray[np.float64]:
-    """Share of HV* after each evaluation of the budget, (budget,): a run that ended early stays where it was."""
-    curve = run.observed_curve(scale.scaled, reference=scale.reference) / scale.best
-    return np.pad(curve, (0, budget - len(curve)), mode="edge" if len(curve) else "constant")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Curve:
+    """Share of HV* of one run, (n,), and the evaluations paid until then, (n,): a shorter training is its share of one.
 
+    A run that ended early stays where it was.
+    """
 
-def _first_at(curve: NDArray[np.float64], share: float) -> float:
-    """Evaluations until a share is reached for the first time, infinite where it is not."""
-    reached = np.flatnonzero(curve >= share)
-    return float(reached[0] + 1) if reached.size else np.inf
+    shares: NDArray[np.float64]
+    paid: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, run: Run, *, scale: Scale) -> _Curve:
+        shares = run.observed_curve(scale.scaled, reference=scale.reference) / scale.best
+        return cls(shares=shares, paid=run.cost_evaluations)
+
+    def first_at(self, share: float) -> float:
+        """Evaluations until a share is reached for the first time, infinite where it is not."""
+        reached = np.flatnonzero(self.shares >= share)
+        return float(self.paid[reached[0]]) if reached.size else np.inf
+
+    def after(self, evaluations: int) -> float:
+        """Share after so many evaluations."""
+        seen = int((self.paid <= evaluations * (1 + _ROUNDING)).sum())
+        return float(self.shares[seen - 1]) if seen else 0.0
 
 
 def _cpu_ms(run: Run) -> float:
     spent = run.environment.get("searcher_cpu_s")
-    return 1e3 * float(spent) / len(run) if spent is not None and len(run) else np.nan
+    return 1e3 * float(spent) / float(run.cost_evaluations[-1]) if spent is not None and len(run) else np.nan
 
 
 def censored_spread(values: NDArray[np.float64], *, budget: int) -> Spread:

@@ -20,6 +20,7 @@ from nasbench_mo.cluster import Executor
 from nasbench_mo.errors import BusyError, RunError
 from nasbench_mo.experiment.running import prepare, run
 from nasbench_mo.experiment.scale import strict_scale
+from nasbench_mo.experiment.scheduling import Budget
 from nasbench_mo.experiment.storage import read_identity
 from nasbench_mo.experiment.trajectory import Identity
 from nasbench_mo.search import SEARCHERS, Searcher
@@ -184,7 +185,9 @@ def _planned(
             settings = {**(corner if _takes_reference(name) else {}), **options.get(name, {})}
             for seed in seeds:
                 made = _searcher(name, problem, seed=seed, options=settings)
-                identity = prepare(problem, made, budget=budget, noise_seed=seed, known=known, noise=noise)
+                identity = prepare(
+                    problem, made, budget=Budget(evaluations=budget), noise_seed=seed, known=known, noise=noise
+                )
                 plan.append(
                     PlannedRun(
                         source=source,

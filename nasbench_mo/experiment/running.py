@@ -2,11 +2,8 @@
 
 The budget counts distinct architectures (distinct strings). A proposal that was evaluated before is answered from
 memory, costs nothing and makes no row; how often that happened is recorded. A searcher that proposes nothing new
-many times in a row ends the run.
-
-An evaluation that fails (the user's function raises, or a value is missing or not finite) is part of the budget and
-is recorded as failed. The searcher is told the worst value that each objective had so far, as if the architecture were
-as bad as the worst. Until something has succeeded there is no such value, and architectures are drawn at random.
+many times in a row ends the run. Shorter trainings, other budgets and simulated workers: :mod:`.scheduling`.
+Evaluations that fail: :mod:`.attempting`.
 """
 
 from __future__ import annotations
@@ -29,7 +26,8 @@ from numpy.typing import NDArray
 from nasbench_mo.benchmark import Evaluator, Problem, problem
 from nasbench_mo.cluster import run_ordered
 from nasbench_mo.errors import ExhaustedError, RunError, SearcherError
-from nasbench_mo.experiment.attempting import attempt
+from nasbench_mo.experiment.attempting import AllFailedError, Failures, attempt
+from nasbench_mo.experiment.scheduling import Budget, Scheduler
 from nasbench_mo.experiment.storage import Journal
 from nasbench_mo.experiment.trajectory import Identity, Run
 from nasbench_mo.search import Searcher
@@ -41,9 +39,6 @@ PATIENCE = 200
 #: Most architectures asked for at once: what an interruption can lose, as the journal is written after each batch.
 LARGEST_BATCH = 64
 
-#: Keeps the stream that draws while everything fails apart from a searcher's own.
-_RESCUE_STREAM = 0x72657363
-
 #: Called with (evaluations done, budget) after each batch.
 Progress = Callable[[int, int], None]
 
@@ -52,13 +47,17 @@ def run(
     problem: Problem,
     searcher: Searcher | str,
     *,
-    budget: int,
+    budget: int | None = None,
     seed: int | None = None,
     noise_seed: int | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     known: bool = True,
     noise: bool = True,
+    fidelities: bool = True,
+    workers: int = 1,
+    budget_seconds: float | None = None,
+    budget_joules: float | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Search a problem.
@@ -70,7 +69,8 @@ def run(
     searcher
         A searcher that has not been told anything yet, or the name of one.
     budget
-        Distinct architectures to evaluate.
+        Distinct architectures to evaluate; None where another budget is given. One of fewer epochs counts as its share
+        of the full training: :mod:`.scheduling` says what exactly is paid.
     seed
         Seed of a searcher given by name; 0 if not given. A searcher object has its own.
     noise_seed
@@ -86,8 +86,14 @@ def run(
     noise
         See one training seed of each architecture, as the problem is published; without it, the values it is judged
         by. The run's identity tells them apart by its objectives. Without effect where a problem has no noise.
+    fidelities
+        Offer the searcher trainings of fewer epochs (:attr:`.Problem.fidelities`), if it has a use for them.
+    workers
+        Simulated workers that evaluate side by side on a virtual clock.
+    budget_seconds, budget_joules
+        Simulated training seconds and training energy to spend, of all workers together.
     progress
-        Called with (done, budget) after each batch.
+        Called with (done, budget) after each batch, in the unit of the first budget that is given.
 
     Returns
     -------
@@ -96,43 +102,77 @@ def run(
     Raises
     ------
     RunError
-        The budget is not positive, ``out`` holds a run already, its journal belongs to another run, or every
-        evaluation failed.
+        The budget is not positive or the problem cannot count it, workers cannot be simulated for want of training
+        seconds, ``out`` holds a run already, its journal belongs to another run, or every evaluation failed.
     OSError
         The user's function raised it: the machine's fault. The run goes on from there when it is given again.
     SearcherError
         The searcher belongs to another space or number of objectives, or was used before.
     """
-    budget = _whole("budget", budget, least=1)
+    budget = None if budget is None else _whole("budget", budget, least=1)
+    workers = _whole("workers", workers, least=1)
+    limits = Budget(evaluations=budget, seconds=budget_seconds, joules=budget_joules)
+    limits.check(problem)
     searcher = _ready_searcher(searcher, problem=problem, seed=seed)
     noise_seed = searcher.seed if noise_seed is None else _whole("noise_seed", noise_seed, least=0)
-    identity = prepare(problem, searcher, budget=budget, noise_seed=noise_seed, known=known, noise=noise)
+    identity = prepare(
+        problem,
+        searcher,
+        budget=limits,
+        noise_seed=noise_seed,
+        known=known,
+        noise=noise,
+        fidelities=fidelities,
+        workers=workers,
+    )
     target = Path(out) if out is not None else None
     journal = _open_journal(target, identity=identity, overwrite=overwrite) if target is not None else None
-    evaluator = problem.observation(noise_seed) if noise else problem.evaluator("score")
-    loop = _Loop(problem, searcher, evaluator=evaluator, journal=journal)
     try:
-        try:
+        if budget is not None and limits == Budget(evaluations=budget) and workers == 1 and not identity.fidelities:
+            evaluator = problem.observation(noise_seed) if noise else problem.evaluator("score")
+            loop = _Loop(problem, searcher, evaluator=evaluator, journal=journal)
             finished = loop.until(budget, identity=identity, progress=progress)
-        except _AllFailedError as error:
-            if journal is not None:
-                journal.remove()  # it holds nothing but failures: a corrected function starts over
-            raise RunError(str(error)) from None
+        else:
+            scheduler = Scheduler(
+                problem,
+                searcher,
+                noise_seed=noise_seed if noise else None,
+                budget=limits,
+                workers=workers,
+                patience=PATIENCE,
+                journal=journal,
+            )
+            finished = scheduler.run(identity, environment=environment(), progress=progress)
         if target is not None and journal is not None:
             finished.save(target)
             journal.remove()
         return finished
+    except AllFailedError:
+        if journal is not None:
+            journal.remove()  # it holds nothing but failures: a corrected function starts over
+        raise
     finally:
         if journal is not None:
             journal.close()
 
 
 def prepare(
-    problem: Problem, searcher: Searcher, *, budget: int, noise_seed: int, known: bool, noise: bool
+    problem: Problem,
+    searcher: Searcher,
+    *,
+    budget: Budget,
+    noise_seed: int,
+    known: bool = True,
+    noise: bool = True,
+    fidelities: bool = True,
+    workers: int = 1,
 ) -> Identity:
-    """Offer a searcher what is known beforehand, and return the identity of the run it is about to make."""
+    """Offer a searcher what it may know and do, and return the identity of the run it is about to make."""
     if known and searcher.wants_known and not searcher.n_told:  # one that was told keeps what it was offered before
         searcher.set_known(problem.known_objectives())
+    if fidelities and searcher.wants_fidelities and problem.fidelities and not searcher.n_told:
+        searcher.set_fidelities(problem.fidelities)
+    _check_fidelities(searcher, problem)
     return Identity(
         problem=problem.id,
         data_hash=problem.data_hash,
@@ -142,8 +182,13 @@ def prepare(
         searcher_options=searcher.options(),
         seed=searcher.seed,
         noise_seed=noise_seed,
-        budget_evaluations=budget,
+        budget_evaluations=budget.evaluations,
         known_objectives=_known_columns(searcher, problem),
+        fidelities=searcher.fidelities if searcher.wants_fidelities else (),
+        fidelities_hash=problem.fidelities_hash if searcher.wants_fidelities and searcher.fidelities else "",
+        workers=workers,
+        budget_seconds=None if budget.seconds is None else float(budget.seconds),
+        budget_joules=None if budget.joules is None else float(budget.joules),
     )
 
 
@@ -154,9 +199,13 @@ class RunRequest:
     problem: str
     searcher: str
     seed: int
-    budget: int
+    budget: int | None
     options: Mapping[str, float | int | str]
     known: bool = True
+    fidelities: bool = True
+    workers: int = 1
+    budget_seconds: float | None = None
+    budget_joules: float | None = None
 
 
 def run_many(
@@ -164,9 +213,13 @@ def run_many(
     searcher: str,
     *,
     seeds: Sequence[int],
-    budget: int,
+    budget: int | None = None,
     n_processes: int = 1,
     known: bool = True,
+    fidelities: bool = True,
+    workers: int = 1,
+    budget_seconds: float | None = None,
+    budget_joules: float | None = None,
     **options: float | int | str,
 ) -> list[Run]:
     """Run one searcher on one published problem with several seeds, in order of the seeds.
@@ -174,7 +227,18 @@ def run_many(
     The noise seed of each run is its seed. Results do not depend on ``n_processes``.
     """
     requests = [
-        RunRequest(problem=problem, searcher=searcher, seed=s, budget=budget, options=options, known=known)
+        RunRequest(
+            problem=problem,
+            searcher=searcher,
+            seed=s,
+            budget=budget,
+            options=options,
+            known=known,
+            fidelities=fidelities,
+            workers=workers,
+            budget_seconds=budget_seconds,
+            budget_joules=budget_joules,
+        )
         for s in seeds
     ]
     return list(run_ordered(_run_request, requests, n_processes=n_processes))
@@ -183,11 +247,16 @@ def run_many(
 def _run_request(request: RunRequest) -> Run:
     opened = problem(request.problem)
     searcher = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **request.options)
-    return run(opened, searcher, budget=request.budget, known=request.known)
-
-
-class _AllFailedError(Exception):
-    """The budget is spent, and no evaluation has succeeded."""
+    return run(
+        opened,
+        searcher,
+        budget=request.budget,
+        known=request.known,
+        fidelities=request.fidelities,
+        workers=request.workers,
+        budget_seconds=request.budget_seconds,
+        budget_joules=request.budget_joules,
+    )
 
 
 class _Loop:
@@ -205,8 +274,7 @@ class _Loop:
         self.simulated_s: list[NDArray[np.float64]] = []
         self.all_F = np.empty((0, problem.n_objectives))
         self.n_duplicates = 0
-        self.worst = np.full(problem.n_objectives, -np.inf)  # of what succeeded
-        self.reasons: dict[str, str] = {}
+        self.failures = Failures(problem, seed=searcher.seed)
         self.searcher_cpu_s = 0.0
         self.simulated_clock = 0.0
         self.wall_offset = 0.0
@@ -226,9 +294,10 @@ class _Loop:
                 break
             self.searcher_cpu_s += time.process_time() - began
             before = len(self.archs)
-            F = self._told(self._values(X), budget=budget)
+            F = self._values(X)
+            self._draw_until_success(budget)
             began = time.process_time()
-            self.searcher.tell(X, F)
+            self.searcher.tell(X, self.failures.stood_in_for(F))
             self.searcher_cpu_s += time.process_time() - began
             idle = 0 if len(self.archs) > before else idle + 1
             if progress is not None and len(self.archs) > before:
@@ -248,30 +317,14 @@ class _Loop:
             self._evaluate(X[fresh])
         return self.all_F[[self.row_of[key] for key in keys]]
 
-    def _told(self, F: NDArray[np.float64], *, budget: int) -> NDArray[np.float64]:
-        """Values of proposals, (k, m), as the searcher hears them: a failure as the worst that succeeded."""
-        failed = np.asarray(np.isnan(F).any(axis=1))
-        if not failed.any():
-            return F
-        if np.isinf(self.worst).any():
-            self._draw_until_success(budget)
-        return np.where(failed[:, None], self.worst, F)
-
     def _draw_until_success(self, budget: int) -> None:
-        """Evaluate random architectures until one succeeds; they count, and are answered from memory if proposed."""
-        rng = np.random.default_rng([self.searcher.seed, _RESCUE_STREAM])
-        idle = 0
-        while np.isinf(self.worst).any():
-            if len(self.archs) >= budget or idle >= PATIENCE:
-                arch, reason = next(iter(self.reasons.items()))
-                raise _AllFailedError(
-                    f"all {len(self.archs)} evaluations of {self.problem.id!r} failed, so there is nothing to search "
-                    f"by; the first, {arch!r}: {reason}"
-                )
-            X = self.problem.space.check(self.problem.space.sample(1, rng=rng))
-            idle = 0 if self._is_new(X[0].tobytes()) else idle + 1
-            if not idle:
-                self._evaluate(X)
+        """Evaluate random architectures until one has succeeded; they count, and are in memory if proposed later."""
+        while self.failures.nothing_else:
+            left = len(self.archs) < budget
+            x = self.failures.draw(lambda x: self._is_new(x.tobytes()), patience=PATIENCE) if left else None
+            if x is None:
+                raise self.failures.everything(len(self.archs))
+            self._evaluate(x[None])
 
     def _is_new(self, key: bytes) -> bool:
         if key in self.row_of:
@@ -292,7 +345,7 @@ class _Loop:
         wall_s = np.full(len(X), self.wall_offset + time.perf_counter() - self.started)
         if self.journal is not None:
             self.journal.append(archs, F=F, wall_s=wall_s, simulated_s=simulated_s, reasons=attempted.reasons)
-        self.reasons |= attempted.reasons
+        self.failures.note(F, attempted.reasons)
         self._record(X, archs, F=F, wall_s=wall_s, simulated_s=simulated_s)
 
     def _record(
@@ -310,7 +363,6 @@ class _Loop:
         self.wall_s.append(wall_s)
         self.simulated_s.append(simulated_s)
         self.all_F = np.concatenate([self.all_F, F])
-        self.worst = np.fmax(self.worst, np.fmax.reduce(F, axis=0))
 
     def _replay(self, X: NDArray[Any], archs: list[str]) -> int:
         """Record the leading part of a batch that the journal holds, and return its length."""
@@ -328,7 +380,7 @@ class _Loop:
                 )
         F, wall_s, simulated_s = (np.array(c, dtype=np.float64) for c in self.journal.columns(known))
         self.wall_offset = float(wall_s[-1]) - (time.perf_counter() - self.started)
-        self.reasons |= {arch: self.journal.reasons[arch] for arch in known if arch in self.journal.reasons}
+        self.failures.note(F, {arch: self.journal.reasons[arch] for arch in known if arch in self.journal.reasons})
         self._record(X[: len(known)], known, F=F, wall_s=wall_s, simulated_s=simulated_s)
         return len(known)
 
@@ -352,7 +404,7 @@ class _Loop:
                 "ended": ended,
                 "n_duplicate_proposals": self.n_duplicates,
                 "searcher_cpu_s": self.searcher_cpu_s,
-                **({"failed_because": self.reasons} if self.reasons else {}),
+                **self.failures.environment(),
             },
             source=self.problem,
         )
@@ -401,6 +453,15 @@ def _open_journal(target: Path, *, identity: Identity, overwrite: bool) -> Journ
 def _known_columns(searcher: Searcher, problem: Problem) -> tuple[str, ...]:
     """Columns that the searcher was offered as known; none where it has no use for them."""
     return tuple(problem.objectives[j].column for j in searcher.known_objectives) if searcher.wants_known else ()
+
+
+def _check_fidelities(searcher: Searcher, problem: Problem) -> None:
+    """Refuse a searcher that was offered other trainings beforehand than the problem has."""
+    if searcher.wants_fidelities and searcher.fidelities and searcher.fidelities != problem.fidelities:
+        raise SearcherError(
+            f"{searcher!r} was offered trainings of {', '.join(map(str, searcher.fidelities))} epochs; problem "
+            f"{problem.id!r} has {', '.join(map(str, problem.fidelities)) or 'the full one alone'}"
+        )
 
 
 def _whole(name: str, value: object, *, least: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from nasbench_mo.errors import ArchitectureError, ExhaustedError, SearcherError
 from nasbench_mo.objective import Objective
 from nasbench_mo.search import Searcher
+from nasbench_mo.search.multi_fidelity import MultiFidelitySearcher
 from nasbench_mo.space import CategoricalSpace, SearchSpace
 from nasbench_mo.testing._elsewhere import ElsewhereError, call_elsewhere
 from nasbench_mo.testing._law import Law, law, read_only
+from nasbench_mo.testing.multi_fidelity import MakeMultiFidelity, check_multi_fidelity_searcher
 
 if TYPE_CHECKING:
     from nasbench_mo.benchmark import Problem
@@ -48,6 +50,8 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
       still works and the search goes on;
     - *known objectives*: offered before the first ask they do no harm, and change nothing unless ``wants_known``;
       offered later they are refused;
+    - *fidelities*: shorter trainings offered before the first ask change nothing unless ``wants_fidelities``; with it,
+      what :func:`check_multi_fidelity_searcher` says holds as well;
     - *exhausted space*: it may repeat itself for ever, or raise :class:`ExhaustedError` once all of a tiny space was
       proposed, and then at every further ask.
 
@@ -99,6 +103,8 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
         _meets_foreign(fresh, promise, space=space)
     with law(subject, "known objectives may be offered before the first ask, and only then") as promise:
         _is_offered_known(fresh, promise, n_objectives=n_objectives)
+    with law(subject, "shorter trainings may be offered before the first ask, and only then") as promise:
+        _is_offered_fidelities(fresh, promise)
     with law(subject, "values that are not finite or have the wrong shape are refused without a trace") as promise:
         _refuses(fresh, promise, space=space, n_objectives=n_objectives)
     for m in (1, 2, 3):
@@ -120,6 +126,8 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
     if other_process:
         with law(subject, "its class and its options make it again, here and in another process") as promise:
             _is_made_again(fresh, promise)
+    if fresh(0).wants_fidelities:
+        check_multi_fidelity_searcher(cast(MakeMultiFidelity, make), space=space, n_objectives=n_objectives)
 
 
 def _describes_itself(make: Make, promise: Law, *, space: SearchSpace, n_objectives: int) -> None:
@@ -265,6 +273,19 @@ def _is_offered_known(fresh: Callable[[int], Searcher], promise: Law, *, n_objec
     impossible: tuple[dict[int, Any], ...] = ({n_objectives: partial(column, 0)}, {-1: partial(column, 0)}, {0: [1.0]})
     for wrong in impossible:
         promise.refuses(partial(fresh(0).set_known, wrong), SearcherError, what=f"known objectives {wrong}")
+
+
+def _is_offered_fidelities(fresh: Callable[[int], Searcher], promise: Law) -> None:
+    promise.holds(isinstance(fresh(0).wants_fidelities, bool), f"wants_fidelities is {fresh(0).wants_fidelities!r}")
+    searcher = fresh(0)
+    searcher.ask(1)
+    promise.refuses(partial(searcher.set_fidelities, (12, 200)), SearcherError, what="fidelities after the first ask")
+    if searcher.wants_fidelities:
+        promise.holds(isinstance(searcher, MultiFidelitySearcher), f"it is no {MultiFidelitySearcher.__name__}")
+        return
+    offered = fresh(0)
+    offered.set_fidelities((12, 200))
+    promise.holds(_transcript(offered) == _transcript(fresh(0)), "shorter trainings that it does not want changed it")
 
 
 def _exhausts(searcher: Searcher, promise: Law) -> None:
