@@ -37,6 +37,7 @@ class ProblemSpec:
     terms: tuple[Term, ...]
     description: str
     simulated_seconds: Values | None = None
+    constraints: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
         """Ids of the tables that have to be imported first."""
@@ -279,6 +280,7 @@ def open_unchecked(spec: ProblemSpec, *, manifest: Manifest | None = None) -> Pr
         manifest=manifest,
         simulated_seconds=spec.simulated_seconds,
         description=spec.description,
+        constraints=spec.constraints,
     )
 
 

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from nasbench_mo.benchmark import Evaluator, Problem, problem
 from nasbench_mo.cluster import run_ordered
 from nasbench_mo.errors import ExhaustedError, RunError, SearcherError
+from nasbench_mo.experiment.constraint_handling import PenalisedValues, hand_over
+from nasbench_mo.experiment.preference import preference_options
 from nasbench_mo.experiment.storage import Journal
 from nasbench_mo.experiment.trajectory import Identity, Run
 from nasbench_mo.search import Searcher
@@ -50,9 +52,14 @@ def run(
     out: str | Path | None = None,
     overwrite: bool = False,
     known: bool = True,
+    prefer: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Search a problem.
+    """Search a problem, under its constraints if it has any.
+
+    A searcher that takes constraints is given them. Another one is told values in which every feasible architecture
+    dominates every infeasible one (:mod:`.constraint_handling`), and is offered no known objectives, as they would not be
+    what it is told. The run holds the true values.
 
     Parameters
     ----------
@@ -74,6 +81,9 @@ def run(
     known
         Offer the searcher the objectives that cost nothing (:meth:`.Problem.known_objectives`) as known functions. A
         searcher that has no use for them is not affected.
+    prefer
+        What is preferred, in the objectives' units: ``{"error": 8, "latency_ms": 5}``. For a searcher given by name that
+        can use it: the box below these values for ``default``, an aspiration point for ``r-nsga2``.
     progress
         Called with (done, budget) after each batch.
 
@@ -86,10 +96,12 @@ def run(
     RunError
         The budget is not positive, ``out`` holds a run already, or its journal belongs to another run.
     SearcherError
-        The searcher belongs to another space or number of objectives, or was used before.
+        The searcher belongs to another space or number of objectives, was used before, or takes no preference.
     """
     budget = _whole("budget", budget, least=1)
-    searcher = _ready_searcher(searcher, problem=problem, seed=seed)
+    searcher = _ready_searcher(searcher, problem=problem, seed=seed, prefer=prefer)
+    penalised = hand_over(problem, searcher)
+    known = known and penalised is None
     if known and searcher.wants_known and not searcher.n_told:  # one that was told keeps what it was offered before
         searcher.set_known(problem.known_objectives())
     noise_seed = searcher.seed if noise_seed is None else _whole("noise_seed", noise_seed, least=0)
@@ -104,10 +116,12 @@ def run(
         noise_seed=noise_seed,
         budget_evaluations=budget,
         known_objectives=_known_columns(searcher, problem),
+        constraints=problem.constraint_set.texts,
     )
     target = Path(out) if out is not None else None
     journal = _open_journal(target, identity=identity, overwrite=overwrite) if target is not None else None
     loop = _Loop(problem, searcher, evaluator=problem.observation(noise_seed), journal=journal)
+    loop.penalised = penalised
     try:
         finished = loop.until(budget, identity=identity, progress=progress)
         if target is not None and journal is not None:
@@ -129,6 +143,8 @@ class RunRequest:
     budget: int
     options: Mapping[str, float | int | str]
     known: bool = True
+    constraints: tuple[str, ...] = ()
+    prefer: Mapping[str, float] | None = None
 
 
 def run_many(
@@ -139,6 +155,8 @@ def run_many(
     budget: int,
     n_processes: int = 1,
     known: bool = True,
+    constraints: Sequence[str] = (),
+    prefer: Mapping[str, float] | None = None,
     **options: float | int | str,
 ) -> list[Run]:
     """Run one searcher on one published problem with several seeds, in order of the seeds.
@@ -146,15 +164,25 @@ def run_many(
     The noise seed of each run is its seed. Results do not depend on ``n_processes``.
     """
     requests = [
-        RunRequest(problem=problem, searcher=searcher, seed=s, budget=budget, options=options, known=known)
+        RunRequest(
+            problem=problem,
+            searcher=searcher,
+            seed=s,
+            budget=budget,
+            options=options,
+            known=known,
+            constraints=tuple(constraints),
+            prefer=prefer,
+        )
         for s in seeds
     ]
     return list(run_ordered(_run_request, requests, n_processes=n_processes))
 
 
 def _run_request(request: RunRequest) -> Run:
-    opened = problem(request.problem)
-    searcher = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **request.options)
+    opened = problem(request.problem).constrained(*request.constraints)
+    options = {**request.options, **_preferred(request.searcher, opened, request.prefer)}
+    searcher = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **options)
     return run(opened, searcher, budget=request.budget, known=request.known)
 
 
@@ -166,6 +194,7 @@ class _Loop:
         self.searcher = searcher
         self.evaluator = evaluator
         self.journal = journal
+        self.penalised: PenalisedValues | None = None
         self.row_of: dict[bytes, int] = {}
         self.X: list[NDArray[Any]] = []
         self.archs: list[str] = []
@@ -190,7 +219,7 @@ class _Loop:
                 break
             before = len(self.archs)
             F = self._values(X)
-            self.searcher.tell(X, F)
+            self.searcher.tell(X, self._told(X, F))
             idle = 0 if len(self.archs) > before else idle + 1
             if progress is not None and len(self.archs) > before:
                 progress(len(self.archs), budget)
@@ -199,6 +228,10 @@ class _Loop:
                 break
         self._check_replayed()
         return self._finish(identity, started_utc=started_utc, ended=ended)
+
+    def _told(self, X: NDArray[Any], F: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the searcher is told of observed values, (k, m)."""
+        return F if self.penalised is None else self.penalised.told(F, violation=self.problem.violation(X, F=F))
 
     def _values(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Observed values of proposals, (k, m): evaluated if new, from memory otherwise."""
@@ -276,6 +309,7 @@ class _Loop:
             F=self.all_F,
             archs=self.archs,
             degenerate=self.problem.space.degenerate(X),
+            infeasible=~self.problem.feasible(X, F=self.all_F),
             wall_s=np.concatenate(self.wall_s) if self.wall_s else np.empty(0),
             simulated_s=np.concatenate(self.simulated_s) if self.simulated_s else np.empty(0),
             environment={
@@ -340,9 +374,21 @@ def _whole(name: str, value: object, *, least: int) -> int:
     return int(value)
 
 
-def _ready_searcher(searcher: Searcher | str, *, problem: Problem, seed: int | None) -> Searcher:
+def _preferred(searcher: str, problem: Problem, prefer: Mapping[str, float] | None) -> dict[str, str]:
+    """The option that a preference becomes; none without one."""
+    return {} if prefer is None else preference_options(problem, searcher, prefer)
+
+
+def _ready_searcher(
+    searcher: Searcher | str, *, problem: Problem, seed: int | None, prefer: Mapping[str, float] | None
+) -> Searcher:
     if isinstance(searcher, str):
-        return make_searcher(searcher, problem.space, problem.n_objectives, seed=seed or 0)
+        options = _preferred(searcher, problem, prefer)
+        return make_searcher(searcher, problem.space, problem.n_objectives, seed=seed or 0, **options)
+    if prefer is not None:
+        options = preference_options(problem, searcher.name, prefer)
+        text = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        raise SearcherError(f"a preference is for a searcher given by name; make this one with {text}")
     if seed is not None and seed != searcher.seed:
         raise SearcherError(f"the searcher was made with seed {searcher.seed}; run() was given seed {seed}")
     same_space = searcher.space.name == problem.space.name and np.array_equal(

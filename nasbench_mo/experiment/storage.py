@@ -31,16 +31,18 @@ def identity_to_dict(identity: Identity) -> dict[str, Any]:
     fields = {f.name: getattr(identity, f.name) for f in dataclasses.fields(identity)}
     fields["objectives"] = [o.to_dict() for o in identity.objectives]
     fields["searcher_options"] = dict(identity.searcher_options)
-    known = list(fields.pop("known_objectives"))
-    # absent where there are none: so a run without them is written, and resumed, as before the field existed
-    return fields | {"known_objectives": known} if known else fields
+    for name in ("known_objectives", "constraints"):
+        # absent where there are none: so a run without them is written, and resumed, as before the field existed
+        texts = list(fields.pop(name))
+        fields |= {name: texts} if texts else {}
+    return fields
 
 
 def identity_from_dict(fields: dict[str, Any]) -> Identity:
     """Rebuild an identity from plain types."""
     objectives = tuple(Objective.from_dict(o) for o in fields["objectives"])
-    known = tuple(fields.get("known_objectives", ()))
-    return Identity(**{**fields, "objectives": objectives, "known_objectives": known})
+    texts = {name: tuple(fields.get(name, ())) for name in ("known_objectives", "constraints")}
+    return Identity(**{**fields, "objectives": objectives, **texts})
 
 
 def to_arrow(run: Run) -> Any:
@@ -55,7 +57,7 @@ def to_arrow(run: Run) -> Any:
         arrays.append(pa.array(run.F[:, j]))
     fields.append(pa.field("status", pa.string()))
     fields += [pa.field(name, pa.float64(), metadata={b"unit": b"s"}) for name in ("wall_s", "simulated_s")]
-    arrays.append(pa.array(_status(run.degenerate), pa.string()))
+    arrays.append(pa.array(_status(run.degenerate, run.infeasible), pa.string()))
     arrays += [pa.array(run.wall_s), pa.array(run.simulated_s, from_pandas=True)]
     meta = {
         "format": FORMAT_VERSION,
@@ -111,7 +113,9 @@ def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Pr
         raise RunError("an objective value is missing or not finite")
     if table.column("evaluation").to_pylist() != list(range(len(archs))) or len(set(archs)) != len(archs):
         raise RunError("expected the evaluations 0, 1, 2, ... of distinct architectures")
-    if table.column("status").to_pylist() != _status(degenerate):
+    status = np.array(table.column("status").to_pylist())
+    infeasible = status == "infeasible" if identity.constraints else np.zeros(len(archs), dtype=bool)
+    if status.tolist() != _status(degenerate, infeasible):
         raise RunError(f"the status column does not say which architectures of {home.name!r} are degenerate")
     if meta["content_sha256"] != _content_hash(archs, F):
         raise RunError("architectures or values are not those that were written: rows are missing or were changed")
@@ -121,6 +125,7 @@ def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Pr
         F=F,
         archs=archs,
         degenerate=degenerate,
+        infeasible=infeasible,
         wall_s=table.column("wall_s").to_numpy().astype(np.float64),
         simulated_s=table.column("simulated_s").to_numpy().astype(np.float64),
         environment=meta["environment"],
@@ -149,8 +154,8 @@ def _content_hash(archs: list[str], F: NDArray[np.float64]) -> str:
     return digest.hexdigest()
 
 
-def _status(degenerate: NDArray[np.bool_]) -> list[str]:
-    return ["degenerate" if d else "ok" for d in degenerate.tolist()]
+def _status(degenerate: NDArray[np.bool_], infeasible: NDArray[np.bool_]) -> list[str]:
+    return np.where(degenerate, "degenerate", np.where(infeasible, "infeasible", "ok")).tolist()
 
 
 class Journal:

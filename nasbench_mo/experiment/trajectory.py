@@ -27,7 +27,7 @@ class Identity:
 
     ``noise_seed`` chose the training seeds that were seen, apart from ``seed``, which is the searcher's.
     ``known_objectives`` are the columns that the searcher was told beforehand for every architecture; none where it
-    has no use for them, and in runs of versions that could not.
+    has no use for them, and in runs of versions that could not. ``constraints`` are those of the problem, as texts.
     """
 
     problem: str
@@ -40,11 +40,12 @@ class Identity:
     noise_seed: int
     budget_evaluations: int
     known_objectives: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
-    """Nondominated, non-degenerate evaluations of a run, best first objective first.
+    """Nondominated, feasible, non-degenerate evaluations of a run, best first objective first.
 
     Parameters
     ----------
@@ -77,6 +78,9 @@ class Run:
         n published strings.
     degenerate
         (n,) whether an architecture's output does not depend on its input; such rows are never on a front.
+    infeasible
+        (n,) whether an architecture violates a constraint by the values that were seen; such rows are never on a front.
+        None where the problem has no constraints.
     wall_s, simulated_s
         (n,) seconds from the start until a value was known: of this machine, and of the published trainings one
         after the other (NaN where unknown).
@@ -95,6 +99,7 @@ class Run:
         wall_s: NDArray[np.float64],
         simulated_s: NDArray[np.float64],
         environment: Mapping[str, Any],
+        infeasible: NDArray[np.bool_] | None = None,
         source: Problem | None = None,
     ) -> None:
         self.identity = identity
@@ -102,6 +107,7 @@ class Run:
         self.F = F
         self.archs = archs
         self.degenerate = degenerate
+        self.infeasible = np.zeros(len(archs), dtype=bool) if infeasible is None else infeasible & ~degenerate
         self.wall_s = wall_s
         self.simulated_s = simulated_s
         self.environment = environment
@@ -128,6 +134,12 @@ class Run:
             The data at hand are not those of the run.
         """
         found = self._problem or problem(self.identity.problem.partition("+local.")[0])
+        found = found.constrained(*self.identity.constraints)
+        if found.constraint_set.texts != self.identity.constraints:
+            raise RunError(
+                f"the run was made under {' and '.join(self.identity.constraints) or 'no constraints'}; the problem has "
+                f"{' and '.join(found.constraint_set.texts)}"
+            )
         if found.data_hash != self.identity.data_hash:
             raise RunError(
                 f"the run was made on data {self.identity.data_hash[:12]} of {self.identity.problem!r}; "
@@ -137,7 +149,7 @@ class Run:
 
     def front(self) -> Front:
         """The front as the searcher saw it: what it would hand over."""
-        usable = np.flatnonzero(~self.degenerate)
+        usable = np.flatnonzero(~self.degenerate & ~self.infeasible)
         index = usable[nondominated(self.F[usable], keep_duplicates=True)] if usable.size else usable
         index = index[np.lexsort(self.F[index].T[::-1])]
         return Front(evaluation=index, archs=tuple(self.archs[i] for i in index), X=self.X[index], F=self.F[index])
@@ -145,15 +157,16 @@ class Run:
     def hypervolume(self, *, on: View = "score") -> float:
         """Hypervolume of :meth:`front`, valued on the mean over training seeds or on the test split.
 
-        Scaled by the problem's manifest; the searcher's own noisy values choose the front but do not score it.
+        Scaled by the problem's manifest; the searcher's own noisy values choose the front but do not score it. What is
+        infeasible by the values it is scored on does not count.
         """
-        chosen = self.front()
-        return self.problem.hypervolume(self.problem.evaluate(chosen.X, on=on), on=on) if len(chosen) else 0.0
+        scored = self._scored_front(on)
+        return self.problem.hypervolume(scored, on=on) if len(scored) else 0.0
 
     def hypervolume_share(self, *, on: View = "score") -> float:
         """:meth:`hypervolume` as a share of the exact front's: HV / HV*."""
-        chosen = self.front()
-        return self.problem.hypervolume_share(self.problem.evaluate(chosen.X, on=on), on=on) if len(chosen) else 0.0
+        scored = self._scored_front(on)
+        return self.problem.hypervolume_share(scored, on=on) if len(scored) else 0.0
 
     def hypervolume_curve(self, *, on: View = "score") -> NDArray[np.float64]:
         """HV / HV* after each evaluation, (n,): the front observed so far, valued as :meth:`hypervolume` does.
@@ -164,14 +177,16 @@ class Run:
         -----
         The front is recomputed at evaluations that enter it: O(changes * front size).
         """
-        scaled = self.problem.normalize(self.problem.evaluate(self.X, on=on), on=on) if len(self) else self.F
+        F = self.problem.evaluate(self.X, on=on) if len(self) else self.F
+        scaled = self.problem.normalize(F, on=on) if len(self) else self.F
         reference = np.asarray(self.problem.manifest.reference_point)
+        scaled[~self.problem.feasible(self.X, F=F)] = reference  # where a point adds nothing
         exact = self.problem.manifest.score if on == "score" else self.problem.manifest.test
         curve = np.zeros(len(self))
         members: list[int] = []
         current = 0.0
         for i in range(len(self)):
-            if not self.degenerate[i] and self._enters(i, members):
+            if not (self.degenerate[i] or self.infeasible[i]) and self._enters(i, members):
                 members = [k for k in members if not _dominates(self.F[i], self.F[k])] + [i]
                 current = hypervolume(scaled[members], reference=reference)
             curve[i] = current
@@ -209,6 +224,14 @@ class Run:
         from nasbench_mo.experiment.storage import read_run
 
         return read_run(Path(path), cls, problem=problem)
+
+    def _scored_front(self, on: View) -> NDArray[np.float64]:
+        """Values of :meth:`front` under a view, (k, m), of those that are feasible there."""
+        chosen = self.front()
+        if not len(chosen):
+            return chosen.F
+        F = self.problem.evaluate(chosen.X, on=on)
+        return F[self.problem.feasible(chosen.X, F=F)]
 
     def _enters(self, i: int, members: list[int]) -> bool:
         return not any(_dominates(self.F[k], self.F[i]) for k in members)
