@@ -10,8 +10,8 @@ algorithm: NSGA-II", IEEE TEC 6(2), 2002, section VI) are therefore written into
 3. of two infeasible ones, the one that violates less dominates the other.
 
 The original takes the worst feasible value of the population as what the infeasible must be worse than. What was told
-cannot be taken back here, and what is still to come is not known, so the scale is fixed by the first values that are told:
-with their greatest value h and their range s, in each objective,
+cannot be taken back here, and what is still to come is not known, so the scale is fixed by the first values that are
+told: with their greatest value h and their range s, in each objective,
 
 - a feasible value f is told as it is up to c = h + s; beyond, it is squeezed into the next s, strictly rising:
   c + s r / (1 + r) with r = (f - c) / s;
@@ -86,7 +86,7 @@ def hand_over(problem: Problem, searcher: Searcher) -> PenalisedValues | None:
         )
     elif not searcher.constrained:
         raise SearcherError(
-            f"{searcher!r} was told values before it had the constraints of {problem.id!r}; call its set_constraints first"
+            f"{searcher!r} was told values before it had the constraints of {problem.id!r}; call set_constraints first"
         )
     return None
 

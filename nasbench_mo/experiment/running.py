@@ -58,8 +58,8 @@ def run(
     """Search a problem, under its constraints if it has any.
 
     A searcher that takes constraints is given them. Another one is told values in which every feasible architecture
-    dominates every infeasible one (:mod:`.constraint_handling`), and is offered no known objectives, as they would not be
-    what it is told. The run holds the true values.
+    dominates every infeasible one (:mod:`.constraint_handling`), and is offered no known objectives, as they would not
+    be what it is told. The run holds the true values.
 
     Parameters
     ----------
@@ -82,8 +82,8 @@ def run(
         Offer the searcher the objectives that cost nothing (:meth:`.Problem.known_objectives`) as known functions. A
         searcher that has no use for them is not affected.
     prefer
-        What is preferred, in the objectives' units: ``{"error": 8, "latency_ms": 5}``. For a searcher given by name that
-        can use it: the box below these values for ``default``, an aspiration point for ``r-nsga2``.
+        What is preferred, in the objectives' units: ``{"error": 8, "latency_ms": 5}``. For a searcher given by name
+        that can use it: the box below these values for ``default``, an aspiration point for ``r-nsga2``.
     progress
         Called with (done, budget) after each batch.
 

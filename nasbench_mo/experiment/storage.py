@@ -155,7 +155,8 @@ def _content_hash(archs: list[str], F: NDArray[np.float64]) -> str:
 
 
 def _status(degenerate: NDArray[np.bool_], infeasible: NDArray[np.bool_]) -> list[str]:
-    return np.where(degenerate, "degenerate", np.where(infeasible, "infeasible", "ok")).tolist()
+    of_live = ["infeasible" if i else "ok" for i in infeasible.tolist()]
+    return ["degenerate" if d else status for d, status in zip(degenerate.tolist(), of_live, strict=True)]
 
 
 class Journal:

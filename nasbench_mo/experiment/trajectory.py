@@ -136,10 +136,8 @@ class Run:
         found = self._problem or problem(self.identity.problem.partition("+local.")[0])
         found = found.constrained(*self.identity.constraints)
         if found.constraint_set.texts != self.identity.constraints:
-            raise RunError(
-                f"the run was made under {' and '.join(self.identity.constraints) or 'no constraints'}; the problem has "
-                f"{' and '.join(found.constraint_set.texts)}"
-            )
+            ours, theirs = (" and ".join(t) for t in (self.identity.constraints, found.constraint_set.texts))
+            raise RunError(f"the run was made under {ours or 'no constraints'}; the problem has {theirs}")
         if found.data_hash != self.identity.data_hash:
             raise RunError(
                 f"the run was made on data {self.identity.data_hash[:12]} of {self.identity.problem!r}; "

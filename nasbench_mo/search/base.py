@@ -24,10 +24,10 @@ class Searcher(ABC):
     and the same answers give the same proposals, in every process.
 
     What is not the same for every searcher is declared on its class: whether it takes architectures that it has not
-    proposed (:attr:`accepts_foreign`), whether it has a use for objectives that cost nothing
-    (:attr:`wants_known`), whether it keeps bounds of the objectives (:attr:`wants_constraints`), and by which option, if
-    any, it is told what is preferred (:attr:`preference_option`). Asking again before telling either yields more proposals or is refused with a
-    :class:`SearcherError`; nothing is lost by trying. One that has proposed everything raises
+    proposed (:attr:`accepts_foreign`), whether it has a use for objectives that cost nothing (:attr:`wants_known`),
+    whether it keeps bounds of the objectives (:attr:`wants_constraints`), and by which option, if any, it is told what
+    is preferred (:attr:`preference_option`). Asking again before telling either yields more proposals or is refused
+    with a :class:`SearcherError`; nothing is lost by trying. One that has proposed everything raises
     :class:`ExhaustedError`, again and again; one that cannot tell may repeat itself instead.
 
     Parameters
@@ -150,7 +150,8 @@ class Searcher(ABC):
         """Bound the objectives: architectures outside are of no use, and the less so the farther outside they are.
 
         Whoever runs the search calls this before the first :meth:`ask`, and may leave it out. :meth:`tell` still
-        receives the true values. A searcher whose :attr:`wants_constraints` is False proposes the same with and without.
+        receives the true values. A searcher whose :attr:`wants_constraints` is False proposes the same with and
+        without.
 
         Parameters
         ----------
@@ -183,7 +184,8 @@ class Searcher(ABC):
             bound = np.empty(0)
         if bound.shape != (self.n_objectives,) or not (np.isfinite(bound) | (bound == none)).all():
             raise SearcherError(
-                f"searcher {self.name!r}: {name} must be {self.n_objectives} numbers, {none} for no bound; got {values!r}"
+                f"searcher {self.name!r}: {name} must be {self.n_objectives} numbers, {none} for no bound; "
+                f"got {values!r}"
             )
         return bound
 

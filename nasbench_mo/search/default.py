@@ -71,8 +71,8 @@ class DefaultSearcher(Searcher):
 
     *Constraints*: the front is that of what keeps them, and the improvement is that of values that keep them, which is
     exact (:mod:`.truncated`); what is known not to is proposed last of all. While nothing has kept them yet, the
-    architecture most likely to is proposed (Gelbart, Snoek, Adams, "Bayesian optimization with unknown constraints", UAI
-    2014). Bounds are not a ``reference``: an architecture exactly on its bound is feasible, and counts.
+    architecture most likely to is proposed (Gelbart, Snoek, Adams, "Bayesian optimization with unknown constraints",
+    UAI 2014). Bounds are not a ``reference``: an architecture exactly on its bound is feasible, and counts.
 
     Parameters
     ----------

@@ -23,8 +23,8 @@ class RNSGA2Searcher(PymooSearcher):
     An aspiration point is what one would like to have, reached or not, such as 8 % error in 5 ms. Nondominated sorting
     comes first; within a front those nearest to an aspiration point survive, distances being scaled by the range of the
     first front. Of points nearer to each other than ``epsilon`` one is preferred, so that they do not all become the
-    same. An offspring is a uniform crossover of two parents chosen by tournament, then with probability ``p_mutation`` a
-    change of one variable.
+    same. An offspring is a uniform crossover of two parents chosen by tournament, then with probability ``p_mutation``
+    a change of one variable.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Beliefs of which only values within bounds count: what expected improvement under constraints needs.
 
-With a constraint on an objective the gain of a candidate is that of the values that keep it. As the acquisition is made of
-puts, it is enough to take puts of the values within the bounds, and the expectation stays exact; so too where an
+With a constraint on an objective the gain of a candidate is that of the values that keep it. As the acquisition is made
+of puts, it is enough to take puts of the values within the bounds, and the expectation stays exact; so too where an
 architecture may lie exactly on its bound. Feliot, Bect, Vazquez, "A Bayesian approach to constrained single- and
 multi-objective optimization", J. Global Optimization 67, 2017, section 3.
 """
