@@ -187,7 +187,7 @@ class ConstraintSet:
             if column is None:
                 raise ObjectiveError(
                     f"{what}: the columns are {', '.join(known)}; got {parsed.column!r}."
-                    f"{did_you_mean(parsed.column, known)}"
+                    f"{did_you_mean(parsed.column, [*known, *(o.name for o in (*objectives, *origins))])}"
                 )
             key = (known.index(column), parsed.relation)
             tightest = min if parsed.relation == "<=" else max

@@ -52,7 +52,7 @@ def preference_options(problem: Problem, searcher: str, prefer: Mapping[str, flo
         what = f"problem {problem.id!r}, preference {name!r}"
         column = named_column(name, problem.objectives, what=what)
         if column is None:
-            raise ObjectiveError(f"{what}: the objectives are {', '.join(columns)}.{did_you_mean(name, columns)}")
+            raise ObjectiveError(f"{what}: the objectives are {', '.join(columns)}.{_meant(name, problem)}")
         if column in point:
             raise ObjectiveError(f"{what}: {column} has a value already")
         if isinstance(value, (bool, str)) or not math.isfinite(float(value)):
@@ -61,6 +61,10 @@ def preference_options(problem: Problem, searcher: str, prefer: Mapping[str, flo
     if not point:
         raise SpecError(f"problem {problem.id!r}: a preference names one of {', '.join(columns)} at least")
     return {option: ",".join(number_text(point[c]) if c in point else "-" for c in columns)}
+
+
+def _meant(name: str, problem: Problem) -> str:
+    return did_you_mean(name, [text for o in problem.objectives for text in (o.column, o.name)])
 
 
 def _with_preference() -> list[str]:

@@ -111,7 +111,7 @@ class PymooSearcher(Searcher):
     def _finish_generation(self) -> None:
         told = np.concatenate(self._told)
         self._problem.values = self._presented(told)
-        if self.constrained:
+        if self._problem.n_ieq_constr:
             self._problem.violation = self._violation(self._X.astype(self.space.dtype), told)
         self._algorithm.evaluator.eval(self._problem, self._generation)
         self._algorithm.tell(infills=self._generation)
@@ -135,7 +135,7 @@ class PymooSearcher(Searcher):
         self._problem = ToldProblem(
             n_var=self.space.n_variables,
             n_obj=self._n_presented,
-            n_ieq_constr=int(self.constrained),
+            n_ieq_constr=int(self.wants_constraints and self.constrained),
             xl=0,
             xu=self.space.cardinalities - 1,
             vtype=int,

@@ -48,6 +48,9 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
       still works and the search goes on;
     - *known objectives*: offered before the first ask they do no harm, and change nothing unless ``wants_known``;
       offered later they are refused;
+    - *constraints*: set before the first ask they do no harm, even where nothing keeps them, and change nothing unless
+      ``wants_constraints``; with it, what is proposed keeps a tight bound more often than chance does; set later they
+      are refused;
     - *exhausted space*: it may repeat itself for ever, or raise :class:`ExhaustedError` once all of a tiny space was
       proposed, and then at every further ask.
 
@@ -70,7 +73,7 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
 
     Notes
     -----
-    Runs the searcher about 35 times for 70 evaluations, and starts one Python process.
+    Runs the searcher about 45 times for 70 evaluations, and starts one Python process.
 
     Examples
     --------
@@ -99,6 +102,8 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
         _meets_foreign(fresh, promise, space=space)
     with law(subject, "known objectives may be offered before the first ask, and only then") as promise:
         _is_offered_known(fresh, promise, n_objectives=n_objectives)
+    with law(subject, "constraints may be set before the first ask, and are heeded as it declares") as promise:
+        _is_constrained(fresh, promise, space=space, n_objectives=n_objectives)
     with law(subject, "values that are not finite or have the wrong shape are refused without a trace") as promise:
         _refuses(fresh, promise, space=space, n_objectives=n_objectives)
     for m in (1, 2, 3):
@@ -265,6 +270,55 @@ def _is_offered_known(fresh: Callable[[int], Searcher], promise: Law, *, n_objec
     impossible: tuple[dict[int, Any], ...] = ({n_objectives: partial(column, 0)}, {-1: partial(column, 0)}, {0: [1.0]})
     for wrong in impossible:
         promise.refuses(partial(fresh(0).set_known, wrong), SearcherError, what=f"known objectives {wrong}")
+
+
+#: Share of a space that keeps the bound of the trial.
+_TIGHT = 0.15
+
+
+def _is_constrained(fresh: Callable[[int], Searcher], promise: Law, *, space: SearchSpace, n_objectives: int) -> None:
+    first = _values(space.sample(2000, rng=np.random.default_rng(7)), n_objectives=n_objectives)[:, 0]
+    bound = float(np.quantile(first, _TIGHT))
+    none = np.full(n_objectives, np.inf)
+    tight, impossible = (np.where(np.arange(n_objectives) == 0, value, np.inf) for value in (bound, first.min() - 1e6))
+
+    def known(X: NDArray[Any]) -> NDArray[np.float64]:
+        return np.maximum(_values(X, n_objectives=n_objectives)[:, 0] - bound, 0.0)
+
+    def transcript(seed: int, upper: NDArray[np.float64], **more: Any) -> list[tuple[int, ...]]:
+        searcher = fresh(seed)
+        searcher.set_constraints(upper, **more)
+        return _transcript(searcher)
+
+    wants = fresh(0).wants_constraints
+    promise.holds(isinstance(wants, bool), f"wants_constraints is {wants!r}")
+    free = _transcript(fresh(0))
+    promise.holds(transcript(0, none) == free, "bounds that bound nothing changed proposals")
+    under = transcript(0, tight)
+    for what, upper, more in (
+        ("a tight bound", tight, {}),
+        ("a bound that nothing keeps", impossible, {}),
+        ("a known violation", none, {"known": known}),
+    ):
+        rows = under if upper is tight else transcript(0, upper, **more)
+        promise.holds(len(rows) >= _BUDGET, f"stopped after {len(rows)} architectures under {what}")
+        if not wants:
+            promise.holds(rows == free, f"{what} that it does not want changed proposals")
+    if wants:
+        promise.holds(under != free, "a tight bound that it wants changed nothing")
+        promise.holds(transcript(0, tight) == under, "the same bounds gave other proposals")
+        late = [row for rows in (under, transcript(1, tight)) for row in rows[_BUDGET // 2 :]]
+        kept = float((_values(np.array(late), n_objectives=n_objectives)[:, 0] <= bound).mean())
+        share = float((first <= bound).mean())
+        promise.holds(kept > share, f"{kept:.0%} of its later proposals keep a bound that {share:.0%} of the space keep")
+    asked = fresh(0)
+    asked.ask(1)
+    promise.refuses(partial(asked.set_constraints, none), SearcherError, what="constraints after the first ask")
+    wrong: tuple[Any, ...] = (none[:-1], np.full(n_objectives, np.nan), -none, "tight")
+    for upper in wrong:
+        promise.refuses(partial(fresh(0).set_constraints, upper), SearcherError, what=f"bounds {upper}")
+    crossed = partial(fresh(0).set_constraints, tight, lower=np.full(n_objectives, bound + 1.0))
+    promise.refuses(crossed, SearcherError, what="a lower bound above the upper one")
 
 
 def _exhausts(searcher: Searcher, promise: Law) -> None:
