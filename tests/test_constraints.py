@@ -463,4 +463,3 @@ def test_wrong_constraints_and_preferences_are_one_sentence_and_exit_2(
     assert message.startswith("error: ") and message.count("\n") == 1
     assert all(word in message for word in words), message
     assert [p for p in tmp_path.iterdir() if p.suffix == ".parquet"] == []
-

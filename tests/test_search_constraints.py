@@ -60,7 +60,9 @@ def test_penalised_values_keep_debs_rules_whatever_comes_later(seed: int, m: int
                 assert (told[i] < told[j]).all()
             elif violation[i] > 0 and violation[j] > 0 and violation[i] <= violation[j]:
                 assert (told[i] <= told[j]).all()
-                assert violation[i] * (1 + 1e-6) + 1e-7 > violation[j] or violation[j] > 1e7 or (told[i] < told[j]).all()
+                assert (
+                    violation[i] * (1 + 1e-6) + 1e-7 > violation[j] or violation[j] > 1e7 or (told[i] < told[j]).all()
+                )
 
 
 def test_feasible_values_in_the_first_range_are_told_as_they_are() -> None:
@@ -163,7 +165,9 @@ def test_a_known_violation_is_checked(values: NDArray[Any]) -> None:
 # ---------------------------------------------------------------------- what is found
 
 
-@pytest.mark.parametrize("name", [n for n in SEARCHERS.names() if n not in ("tpe", "parego", "qlognehvi", "smac-forest")])
+@pytest.mark.parametrize(
+    "name", [n for n in SEARCHERS.names() if n not in ("tpe", "parego", "qlognehvi", "smac-forest")]
+)
 def test_every_searcher_runs_under_constraints(name: str) -> None:
     problem = toy_problem(6, 6, 6, 6).constrained("latency_ms <= 12", "error >= 8")
     run = nmo.run(problem, name, budget=30, seed=1)
@@ -177,7 +181,12 @@ TIGHT = ("latency_eyeriss_ms <= 2.5", "latency_fpga_ms <= 2.2")
 
 @pytest.mark.parametrize(
     ("name", "budget", "least", "share"),
-    [("random", 150, 1, 0.0), ("nsga2", 150, 10, 0.3), ("r-nsga2", 150, 10, 0.3), ("regularized-evolution", 150, 4, 0.3)],
+    [
+        ("random", 150, 1, 0.0),
+        ("nsga2", 150, 10, 0.3),
+        ("r-nsga2", 150, 10, 0.3),
+        ("regularized-evolution", 150, 4, 0.3),
+    ],
 )
 def test_a_tight_constraint_is_kept(name: str, budget: int, least: int, share: float) -> None:
     problem = nmo.problem(DEMO).constrained(*TIGHT)

@@ -310,7 +310,9 @@ def _is_constrained(fresh: Callable[[int], Searcher], promise: Law, *, space: Se
         late = [row for rows in (under, transcript(1, tight)) for row in rows[_BUDGET // 2 :]]
         kept = float((_values(np.array(late), n_objectives=n_objectives)[:, 0] <= bound).mean())
         share = float((first <= bound).mean())
-        promise.holds(kept > share, f"{kept:.0%} of its later proposals keep a bound that {share:.0%} of the space keep")
+        promise.holds(
+            kept > share, f"{kept:.0%} of its later proposals keep a bound that {share:.0%} of the space keep"
+        )
     asked = fresh(0)
     asked.ask(1)
     promise.refuses(partial(asked.set_constraints, none), SearcherError, what="constraints after the first ask")
