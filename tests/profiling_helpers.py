@@ -65,7 +65,7 @@ def layer_cost(shape: LayerShape) -> float:
 
 
 class KnownBackend:
-    """A device on which a graph costs a call and its layers. A model is the index of its graph's counts."""
+    """A device on which a graph costs a call and its layers. A model is two sums of costs."""
 
     device = "abacus"
     runtime = "beads 1"
@@ -83,7 +83,7 @@ class KnownBackend:
         return {"machine": self.machine, "versions": {"beads": 1}}
 
     def probe(self, model: bytes, setting: Setting, *, quantity: Quantity) -> Probe:
-        cost = float(model.decode())
+        cost = [float(part) for part in model.decode().split()][-1 if setting.precision == "fp32" else 0]
         scale = {"fp32": 1.0, "int8": 0.5}[setting.precision]
 
         def turn() -> float:
@@ -95,6 +95,7 @@ class KnownBackend:
         return turn
 
 
-def known_model(counts: Mapping[LayerShape, float]) -> bytes:
-    """Stands for the ONNX model of a graph: the sum of its layers' costs."""
-    return repr(sum(n * layer_cost(shape) for shape, n in counts.items())).encode()
+def known_model(counts: Mapping[LayerShape, float], *, merged: Mapping[LayerShape, float] | None = None) -> bytes:
+    """Stands for the ONNX model of a graph: the sum of its layers' costs, and that of what single precision leaves."""
+    costs = [sum(n * layer_cost(shape) for shape, n in c.items()) for c in (counts, merged or counts)]
+    return " ".join(map(repr, costs)).encode()

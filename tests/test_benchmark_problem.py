@@ -328,6 +328,28 @@ def test_a_missing_value_is_named_and_the_others_are_answered(absent: str) -> No
             query()
 
 
+def test_measured_layers_are_summed_over_the_live_operations() -> None:
+    problem = nmo.problem("nb201s-c10-epyc-v1")
+    nb201 = problem.space
+    dead = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"  # the convolution leads nowhere
+    skip = "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+    column = problem.evaluate(nb201.encode([dead, skip]))[:, 1]
+    assert column[0] == column[1] > 0
+    twice = "|avg_pool_3x3~0|+|avg_pool_3x3~0|none~1|+|none~0|skip_connect~1|skip_connect~2|"
+    once = "|avg_pool_3x3~0|+|skip_connect~0|none~1|+|none~0|skip_connect~1|skip_connect~2|"
+    assert problem.evaluate([twice])[0, 1] == problem.evaluate([once])[0, 1]  # the runtime merges equal poolings
+    assert problem.objectives[1].kind == "derived"  # the layers were measured, not the network
+    assert set(problem.known_objectives()) == {1}
+
+
+def test_costs_that_count_dead_operations_are_not_joined_with_those_that_do_not() -> None:
+    ours, theirs = (nmo.problem(f"nb201s-c10-{name}-v1").terms[1] for name in ("epyc", "fpga"))
+    with pytest.raises(
+        ObjectiveError, match="'latency_epyc_us' counts live operations and 'latency_fpga_ms' counts all"
+    ):
+        Problem("mixed", search_space=space("nb201"), terms=[ours, theirs])
+
+
 def test_counted_values_are_of_nb201_only() -> None:
     with pytest.raises(SpecError, match="'params' or 'flops'"):
         CountedValues(quantity="depth", dataset="cifar10").score(space("nb201").from_codes([0]))

@@ -81,7 +81,7 @@ def test_every_bound_survives_its_text(bound: float, relation: Any) -> None:
              "latency_ms <= 5 ms", "latency_ms <= nan", "latency_ms <= inf", "latency_ms <= 5 <= 6", 5, None]
 )  # fmt: skip
 def test_what_is_no_constraint_is_refused_with_the_form(text: Any) -> None:
-    with pytest.raises(SpecError, match="COLUMN <= NUMBER.*got"):
+    with pytest.raises(SpecError, match=r"COLUMN <= NUMBER.*got"):
         toy_problem().constrained(text)
 
 
@@ -136,7 +136,7 @@ def test_columns_beside_the_objectives_are_counted_or_modelled() -> None:
 
 
 def test_a_suggestion_names_columns_beside_the_objectives() -> None:
-    with pytest.raises(ObjectiveError, match="Did you mean .*'params_millions'"):
+    with pytest.raises(ObjectiveError, match=r"Did you mean .*'params_millions'"):
         nmo.problem("nb201s-c10-flops-v1").constrained("params_m <= 0.5")
 
 
@@ -196,7 +196,7 @@ def test_violation_is_zero_inside_and_grows_outside(F: list[tuple[float, float]]
     found = bound_violation(values, lower=[low, -np.inf], upper=[high, high])
     inside = (values[:, 0] >= low) & (values <= high).all(axis=1)
     np.testing.assert_array_equal(found == 0, inside)
-    farther = bound_violation(values + [1.0, 1.0], lower=[-np.inf] * 2, upper=[high, high])
+    farther = bound_violation(values + 1.0, lower=[-np.inf] * 2, upper=[high, high])
     assert (farther >= bound_violation(values, upper=[high, high])).all()
 
 

@@ -35,7 +35,8 @@ def test_rows_repeat_their_cards() -> None:
     assert row.energy == NOT_AVAILABLE  # nobody published it, and it is not 0
     assert rows["nb201-eyeriss-latency-modelled-v1"].kind == "modelled"
     assert rows["nb201-fpga-latency-linear-v1"].kind == "predicted, of a simulation"
-    assert {row.energy for row in rows.values()} <= {NOT_AVAILABLE, "modelled", "in the same table"}
+    assert {row.energy for row in rows.values()} <= {NOT_AVAILABLE, "modelled", *rows}
+    assert rows["nb201-asicgrid-cycles-modelled-v1"].energy == "nb201-asicgrid-energy-modelled-v1"
 
 
 def test_the_commands_print_it(

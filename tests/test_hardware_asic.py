@@ -23,8 +23,10 @@ from nasbench_mo.hardware.asic import EYERISS_LIKE, AsicConfig
 from nasbench_mo.hardware.asic_comparison import agreement
 from nasbench_mo.hardware.asic_mapping import fewest_steps, loop_sizes, relevant_loops, unrollings
 from nasbench_mo.hardware.shapes import LayerShape
+from nasbench_mo.hardware.workload import workload
 from nasbench_mo.hardware.zigzag_builder import Mapped
 from nasbench_mo.hardware.zigzag_grid import GridSpec, Journal, build_grid, fill, shape_name
+from nasbench_mo.table import Table
 
 DATAFLOWS = ("row_stationary", "weight_stationary", "output_stationary")
 
@@ -366,6 +368,30 @@ def test_the_model_agrees_with_itself_and_not_with_another() -> None:
     assert reversed_.tau[0] == pytest.approx(-1)
     with pytest.raises(SpecError, match=r"costs of 10 shapes on 2 accelerators .* got \(10, 3\) and \(200, 10\)"):
         agreement(counts, SHAPES, configs[:2], cycles=cycles, energy_pj=energy)
+
+
+def test_the_model_agrees_with_zigzag_on_the_published_grid() -> None:
+    """On accelerators that it was not fitted to, but for one constant. Both are models."""
+    cycles, energy = (
+        Table.open(artifacts.resolve("hw_tables", f"nb201-asicgrid-{c}-modelled-v1")) for c in ("cycles", "energy")
+    )
+    work = workload("nb201")
+    assert cycles.archs == energy.archs
+    shapes = [next(s for s in work.shapes if shape_name(s) == name) for name in cycles.archs]
+    configs = [AsicConfig.from_name(c.removeprefix("latency_").removesuffix("_cycles")) for c in cycles.columns]
+    assert len(configs) >= 100
+    assert "energy_" + configs[0].name + "_uj" == energy.columns[0]
+    X = work.space.sample(400, rng=np.random.default_rng(0))
+    counts = work.counts(X)[:, [work.shapes.index(s) for s in shapes]]
+    times, energies = agreement(
+        counts, shapes, configs, cycles=cycles.matrix(cycles.columns), energy_pj=1e6 * energy.matrix(energy.columns)
+    )
+    assert times.summary()["tau_median"] > 0.98
+    assert times.summary()["tau_worst"] > 0.9
+    assert times.summary()["mape_worst"] < 0.15
+    assert energies.summary()["tau_worst"] > 0.93
+    assert energies.summary()["mape_worst"] < 0.25
+    assert times.summary()["accelerators"] > 100
 
 
 # ---------------------------------------------------------------------- input

@@ -9,12 +9,14 @@ from nasbench_mo.benchmark.catalogue import (
     problem_spec,
     problems_over,
 )
+from nasbench_mo.benchmark.constraint import Constraint
 from nasbench_mo.benchmark.manifest import FrontFacts, Manifest, compute_manifest, differences, published_manifest
 from nasbench_mo.benchmark.search_problem import Evaluator, Problem, Term
 from nasbench_mo.benchmark.values import (
     CountedValues,
     Fidelity,
     FunctionValues,
+    LayerValues,
     OperatorValues,
     PredictedValues,
     TableValues,
@@ -23,11 +25,13 @@ from nasbench_mo.benchmark.values import (
 
 __all__ = [
     "DEMO_PROBLEM",
+    "Constraint",
     "CountedValues",
     "Evaluator",
     "Fidelity",
     "FrontFacts",
     "FunctionValues",
+    "LayerValues",
     "Manifest",
     "OperatorValues",
     "PredictedValues",

@@ -19,7 +19,14 @@ from nasbench_mo.benchmark.manifest import (
     published_manifest,
 )
 from nasbench_mo.benchmark.search_problem import Problem, Term
-from nasbench_mo.benchmark.values import CountedValues, OperatorValues, PredictedValues, TableValues, Values
+from nasbench_mo.benchmark.values import (
+    CountedValues,
+    LayerValues,
+    OperatorValues,
+    PredictedValues,
+    TableValues,
+    Values,
+)
 from nasbench_mo.errors import ArtifactError, SpecError, UnknownNameError, did_you_mean
 from nasbench_mo.objective import Objective
 from nasbench_mo.registry import Registry
@@ -123,6 +130,24 @@ def _modelled_latency(device: str) -> Term:
     return Term(objective=objective, values=values)
 
 
+def _epyc_latency() -> Term:
+    """CIFAR-10 networks on one core of a server processor, single precision."""
+    objective = Objective(
+        name="latency_epyc",
+        unit="us",
+        kind="derived",
+        dataset="cifar10",
+        device="AMD EPYC",
+        batch=1,
+        precision="fp32",
+        runtime="onnxruntime 1.31.1",
+        convention="live",
+        note="one core; sum over layers that were measured on the device",
+    )
+    values = LayerValues(table="nb201-cpu-ort-epyc-v1", column="latency_fp32_t1_us")
+    return Term(objective=objective, values=values)
+
+
 def _counted(quantity: str, *, key: str) -> Term:
     values = CountedValues(quantity=quantity, dataset=DATASETS[key][0])
     return Term(objective=values.origin, values=values)
@@ -174,6 +199,7 @@ def _all_specs() -> list[ProblemSpec]:
         _surrogate("eyeriss-fpga", key="c10", costs=tuple(surrogate_costs.values()), about=both),
         _surrogate("eyeriss", key="c10", costs=(surrogate_costs["eyeriss"],), about="latency on an ASIC (Eyeriss)"),
         _surrogate("fpga", key="c10", costs=(surrogate_costs["fpga"],), about="latency on an FPGA"),
+        _surrogate("epyc", key="c10", costs=(_epyc_latency(),), about="latency on a server processor's core"),
     ]
     for key in DATASETS:
         for quantity, about in (("params", "parameters"), ("flops", "multiply-accumulates")):
@@ -198,6 +224,7 @@ def _all_specs() -> list[ProblemSpec]:
     tables = (_table_latency("eyeriss"), _table_latency("fpga"))
     specs.append(_measured("eyeriss-fpga", key="c10", costs=tables, about=both))
     specs += [_measured(name, key="c10", costs=(_table_latency(name),), about=f"latency on {name}") for name in DEVICES]
+    specs.append(_measured("epyc", key="c10", costs=(_epyc_latency(),), about="latency on a server processor's core"))
     for key in DATASETS:
         for quantity, about in (("params", "parameters"), ("flops", "multiply-accumulates")):
             specs.append(_measured(quantity, key=key, costs=(_counted(quantity, key=key),), about=about))

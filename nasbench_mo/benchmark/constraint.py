@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nasbench_mo.benchmark.values import Values
 from nasbench_mo.errors import ObjectiveError, SpecError, did_you_mean
+from nasbench_mo.hardware import check_joinable
 from nasbench_mo.objective import UNITS, Objective
 from nasbench_mo.pareto import bound_violation
 
@@ -173,7 +174,7 @@ class ConstraintSet:
         SpecError
             A text is no constraint, or two bounds of a column contradict each other.
         ObjectiveError
-            A column is unknown, ambiguous or of another unit.
+            A column is unknown, ambiguous or of another unit, or counts dead operations where an objective does not.
         """
         origins = tuple(values.origin for values in beside.values())
         known = [o.column for o in (*objectives, *origins)]
@@ -199,6 +200,7 @@ class ConstraintSet:
             if at_most.column == at_least.column and at_least.bound > at_most.bound:
                 raise SpecError(f"problem {problem!r}: '{at_most}' and '{at_least}' contradict each other")
         used = {c.column for c in made}
+        check_joinable(*objectives, *(origin for origin in origins if origin.column in used))
         return cls(
             constraints=made,
             objectives=tuple(objectives),

@@ -87,14 +87,18 @@ available where it was not published: a latency says nothing about it."""
 
 
 def _of_tables() -> Iterator[DeviceRow]:
-    for identifier in artifacts.available("hw_tables"):
-        card = artifacts.read_card(artifacts.resolve("hw_tables", identifier))
-        objectives = card.get("objectives") or [card["objective"]]
-        has_energy = any(str(o["name"]).startswith("energy") for o in objectives)
-        for objective in objectives:
+    names = artifacts.available("hw_tables")
+    cards = {name: artifacts.read_card(artifacts.resolve("hw_tables", name)) for name in names}
+    objectives = {name: card.get("objectives") or [card["objective"]] for name, card in cards.items()}
+    energy = {
+        o["device"]: name for name in names for o in objectives[name] if str(o["name"]).startswith("energy")
+    }  # which table has the energy of a device
+    for name, card in cards.items():
+        for objective in objectives[name]:
             if objective.get("device"):
                 source = (card.get("fitted_to") or {}).get("source") or card.get("source") or "this project"
-                yield _row(objective, card=card, source=str(source), artefact=identifier, has_energy=has_energy)
+                where = energy.get(objective["device"], NOT_AVAILABLE)
+                yield _row(objective, card=card, source=str(source), artefact=name, energy=where)
 
 
 def _of_predictors() -> Iterator[DeviceRow]:
@@ -103,7 +107,7 @@ def _of_predictors() -> Iterator[DeviceRow]:
         objective = card["objective"]
         if objective.get("device") and str(objective["name"]).startswith(_TIME):
             source = str(card["trained_on"]["source"])
-            yield _row(objective, card=card, source=source, artefact=identifier, has_energy=False)
+            yield _row(objective, card=card, source=source, artefact=identifier, energy=NOT_AVAILABLE)
 
 
 def _of_models() -> Iterator[DeviceRow]:
@@ -128,7 +132,7 @@ def _of_models() -> Iterator[DeviceRow]:
 
 
 def _row(
-    objective: Mapping[str, Any], *, card: Mapping[str, Any], source: str, artefact: str, has_energy: bool
+    objective: Mapping[str, Any], *, card: Mapping[str, Any], source: str, artefact: str, energy: str
 ) -> DeviceRow:
     device = str(objective["device"])
     modelled = objective["kind"] == "modelled" or device in ("eyeriss", "fpga")
@@ -144,8 +148,18 @@ def _row(
         precision=str(objective.get("precision") or NOT_STATED),
         batch=str(objective.get("batch") or NOT_STATED),
         runtime=str(objective.get("runtime") or NOT_STATED),
-        noise=str(card.get("noise_floor") or ("none: a formula" if modelled else NOT_STATED)),
-        energy="in the same table" if has_energy else NOT_AVAILABLE,
+        noise=_noise(objective, card=card, modelled=modelled),
+        energy=energy,
         source=source,
         artefact=artefact,
     )
+
+
+def _noise(objective: Mapping[str, Any], *, card: Mapping[str, Any], modelled: bool) -> str:
+    """Of the column itself where the card has its figures, else of the whole table."""
+    column = f"{objective['name']}_{objective['unit']}"
+    figures = card.get("figures")
+    if isinstance(figures, list):  # of a measured device: one entry a column that was measured twice
+        own = [f["second_pass_against_first"] for f in figures if f["column"] == column]
+        return f"{own[0]['mape_percent']:.1f} % between two passes" if own else NOT_STATED
+    return str(card.get("noise_floor") or ("none: a formula" if modelled else NOT_STATED))

@@ -24,6 +24,7 @@ from nasbench_mo.benchmark.side_costs import side_costs
 from nasbench_mo.benchmark.values import HIDDEN_SPLITS, FunctionValues, Values, as_real
 from nasbench_mo.encoding import check_encodings, mixed_radix
 from nasbench_mo.errors import ManifestError, MissingValueError, ObjectiveError, SpecError
+from nasbench_mo.hardware import check_joinable
 from nasbench_mo.objective import Objective
 from nasbench_mo.space import SearchSpace
 from nasbench_mo.space.product import ProductSpace
@@ -160,7 +161,8 @@ class Problem:
     Raises
     ------
     ObjectiveError
-        An objective is maximised, labels values of another unit, or reads a test split: a search may not see it.
+        An objective is maximised, labels values of another unit, or reads a test split: a search may not see it. Or
+        one cost counts live operations alone, and another one dead ones too.
     SpecError
         There is no objective, or two have the same column, or no architecture keeps the constraints.
     """
@@ -197,6 +199,7 @@ class Problem:
         for term in self.terms:
             _refuse_hidden(term, problem=id)
             _refuse_other_unit(term, problem=id)
+        check_joinable(*self.objectives)
         self.unconstrained_manifest: Manifest | None = None
         self.constraint_set = self._constraint_set(constraints)
         self._refuse_unsatisfiable()

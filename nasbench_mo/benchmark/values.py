@@ -6,6 +6,7 @@ the single training runs a search may see instead, ``test`` is what the chosen o
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
 from nasbench_mo.errors import ObjectiveError, SpecError
-from nasbench_mo.hardware import OperatorCosts
+from nasbench_mo.hardware import OperatorCosts, ShapeCosts
 from nasbench_mo.objective import Objective, to_minimised
 from nasbench_mo.predictor import describe_predictor, load_predictor
 from nasbench_mo.sources import load_table
@@ -260,6 +261,47 @@ class OperatorValues(Values):
     @cached_property
     def _costs(self) -> OperatorCosts:
         return OperatorCosts.load(self.table)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LayerValues(Values):
+    """Sums over a network's layers of what each was measured to cost on a device.
+
+    Parameters
+    ----------
+    table
+        Table of costs per layer shape (:class:`~nasbench_mo.hardware.ShapeCosts`); its card names the skeleton.
+    column
+        Which cost.
+    """
+
+    table: str
+    column: str
+
+    @property
+    def origin(self) -> Objective:
+        """The column's identity. A sum of measured layers is derived: the network itself was not measured."""
+        found = self._costs.objectives[self._costs.table.check_column(self.column)]
+        return dataclasses.replace(found, kind="derived", note="sum over layers that were measured on the device")
+
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Counts times costs."""
+        return self._costs.evaluate(X, column=self.column)
+
+    def cheap(self) -> bool:
+        """True: counts times costs."""
+        return True
+
+    def data_hash(self) -> str:
+        """Hash of the table, of the networks, and of which layers are counted."""
+        costs = self._costs
+        text = f"{costs.data_hash} {costs.workload.name} {self.origin.convention} {costs.merged_precisions}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def _costs(self) -> ShapeCosts:
+        return ShapeCosts.load(self.table)
 
 
 @final

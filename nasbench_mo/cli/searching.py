@@ -49,8 +49,8 @@ def demo(request: SearchRequest) -> None:
     """Search as asked; a run that an earlier demo with the same settings left may be replaced."""
     if request.out.exists() and not request.force:
         old = Run.load(request.out).identity
-        same = (old.problem, old.searcher, old.seed, old.budget_evaluations)
-        if same != (request.problem, request.searcher, request.seed, request.budget):
+        same = (old.problem, old.searcher, old.seed, old.budget_evaluations, old.constraints)
+        if same != (request.problem, request.searcher, request.seed, request.budget, request.constraints):
             raise RunError(f"{request.out} holds another run; move it away, or add --force to replace it")
     search(dataclasses.replace(request, force=True), as_json=False)
 

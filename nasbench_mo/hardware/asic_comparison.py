@@ -23,6 +23,8 @@ class Agreement:
 
     Parameters
     ----------
+    n_networks
+        Networks that were compared.
     tau
         Kendall's tau-b between the two costs of the networks, (h,).
     mape
@@ -31,9 +33,23 @@ class Agreement:
         Mean signed difference over the reference, as a fraction, (h,).
     """
 
+    n_networks: int
     tau: NDArray[np.float64]
     mape: NDArray[np.float64]
     bias: NDArray[np.float64]
+
+    def summary(self) -> dict[str, float | int]:
+        """Median and worst over the accelerators that have every layer."""
+        whole = ~np.isnan(self.mape)
+        tau, mape = self.tau[whole], self.mape[whole]
+        return {
+            "networks": self.n_networks,
+            "accelerators": int(whole.sum()),
+            "tau_median": round(float(np.median(tau)), 4),
+            "tau_worst": round(float(tau.min()), 4),
+            "mape_median": round(float(np.median(mape)), 4),
+            "mape_worst": round(float(mape.max()), 4),
+        }
 
 
 def agreement(
@@ -79,7 +95,9 @@ def _agreement(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Agreem
         np.nan if np.isnan(b).any() else float(kendalltau(_rounded(a), _rounded(b)).statistic)
         for a, b in zip(ours.T, theirs.T, strict=True)
     ]
-    return Agreement(tau=np.array(taus), mape=np.abs(relative).mean(axis=0), bias=relative.mean(axis=0))
+    return Agreement(
+        n_networks=len(ours), tau=np.array(taus), mape=np.abs(relative).mean(axis=0), bias=relative.mean(axis=0)
+    )
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, final
@@ -34,6 +34,8 @@ class ShapeCosts:
         column a cost.
     workload
         The networks whose shapes are looked up.
+    merged_precisions
+        Precisions in which equal layers of a network cost once, because the device's runtime merges them.
 
     Raises
     ------
@@ -41,7 +43,7 @@ class ShapeCosts:
         The table holds architectures, or costs of another space.
     """
 
-    def __init__(self, table: Table, *, workload: Workload) -> None:
+    def __init__(self, table: Table, *, workload: Workload, merged_precisions: Collection[str] = ()) -> None:
         if table.header.rows != "operator":
             raise ArtifactError(f"table {table.id!r} holds {table.header.rows}s; expected layer shapes")
         if table.header.space != workload.space.name:
@@ -51,6 +53,7 @@ class ShapeCosts:
             )
         self.table = table
         self.workload = workload
+        self.merged_precisions = tuple(merged_precisions)
 
     @classmethod
     def load(cls, identifier: str | Path, *, skeleton: object | None = None, dataset: str | None = None) -> Self:
@@ -69,7 +72,11 @@ class ShapeCosts:
         table, card = Table.open(folder), artifacts.read_card(folder)
         if skeleton is None and dataset is None and card.get("skeleton") is not None:
             skeleton = _skeleton(card["skeleton"], place=f"{folder}/card.md: skeleton")
-        return cls(table, workload=workload(table.header.space, skeleton=skeleton, dataset=dataset))
+        return cls(
+            table,
+            workload=workload(table.header.space, skeleton=skeleton, dataset=dataset),
+            merged_precisions=_words(card.get("equal_layers_merged_in", []), place=f"{folder}/card.md"),
+        )
 
     def __repr__(self) -> str:
         return f"ShapeCosts({self.table.id!r}, {self.workload.name!r})"
@@ -113,7 +120,8 @@ class ShapeCosts:
         convention = self._convention(name)
         if joined_with is not None:
             check_joinable(self.objectives[name], joined_with)
-        counts = self.workload.counts(X, convention=convention)
+        merges = self.objectives[name].precision in self.merged_precisions
+        counts = self.workload.counts(X, convention=convention, merge_equal=merges)
         costs = self._costs(name)
         self._refuse_uncosted(counts, costs, column=name)
         return compose(counts, costs)
@@ -170,6 +178,12 @@ def check_joinable(*objectives: Objective) -> None:
 def skeleton_fields(skeleton: Skeleton) -> dict[str, int]:
     """A skeleton as a card's mapping, which :meth:`ShapeCosts.load` reads."""
     return {name: int(getattr(skeleton, name)) for name in Skeleton.__dataclass_fields__}
+
+
+def _words(value: object, *, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ArtifactError(f"{place}: equal_layers_merged_in must be a list of precisions, got {value!r}")
+    return tuple(value)
 
 
 def _skeleton(fields: Mapping[str, Any], *, place: str) -> Skeleton:

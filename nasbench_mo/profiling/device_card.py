@@ -39,8 +39,8 @@ well a second measurement of the same networks agrees with the first, and beside
 
 {_comparison_table(results)}
 
-{_merged(results)}A layer's cost differs between two passes by {_layer_noise(results)} (median). The columns `..._pass1`
-and `..._pass2` are the two measurements.""",
+{_merged(results, spec)}A layer's cost differs between two passes by {_layer_noise(results)} (median). The columns
+`..._pass1` and `..._pass2` are the two measurements.""",
         "## What it holds\n\n" + _layers_table(results),
         _flaws(results, spec),
         f"""## Use
@@ -95,6 +95,7 @@ def _front(results: DeviceResults, spec: DeviceTableSpec, *, command: str) -> di
         "space": spec.space,
         "skeleton": skeleton_fields(spec.skeleton),
         "convention": "live",
+        "equal_layers_merged_in": list(spec.merged_precisions),
         "source": "measured by nasbench-mo",
         "licence": "Apache-2.0",
         "device": results.device,
@@ -117,9 +118,8 @@ def _figures(c: Comparison) -> dict[str, Any]:
     return {
         "column": c.column,
         "table_against_networks": _rounded(c.table),
-        "table_against_networks_without_merged": None
-        if c.table_without_merged is None
-        else _rounded(c.table_without_merged),
+        "networks_with_merged_layers": c.n_merged,
+        "table_against_networks_counting_all": None if c.table_counting_all is None else _rounded(c.table_counting_all),
         "second_pass_against_first": _rounded(c.repeat),
         "layers_second_pass_against_first_percent": round(c.layer_repeat_percent, 3),
         "flops_kendall_tau_b": round(c.flops_tau_b, 4),
@@ -153,16 +153,15 @@ def _comparison_table(results: DeviceResults) -> str:
     return "\n".join(lines)
 
 
-def _merged(results: DeviceResults) -> str:
+def _merged(results: DeviceResults, spec: DeviceTableSpec) -> str:
     """What a runtime that merges equal computations does to the figures."""
-    kept = [(c, c.table_without_merged) for c in results.comparisons if c.table_without_merged is not None]
+    kept = [(c, c.table_counting_all) for c in results.comparisons if c.table_counting_all is not None]
     if not kept:
         return ""
-    figures = "; ".join(
-        f"{c.column} MAPE {a.mape_percent:.2f} %, tau-b {a.kendall_tau_b:.3f} ({a.n} networks)" for c, a in kept
-    )
-    return f"""The runtime computes equal averages of one tensor once, the sum counts them all. Without the networks
-that have such averages: {figures}.
+    figures = "; ".join(f"{c.column} MAPE {a.mape_percent:.2f} %, tau-b {a.kendall_tau_b:.3f}" for c, a in kept)
+    n_merged = max(c.n_merged for c, _ in kept)
+    return f"""In {" and ".join(spec.merged_precisions)} the runtime computes equal average poolings of one tensor once,
+and so the sum counts them once ({n_merged} of these networks have such). Counted each: {figures}.
 
 """
 

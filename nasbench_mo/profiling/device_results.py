@@ -57,9 +57,11 @@ class Comparison:
     column
         Of both tables.
     table
-        Sum over layers against networks.
-    table_without_merged
-        The same for networks of which no computation is merged; None where the runtime merges none, or too few remain.
+        Sum over layers against networks; equal layers count once where the runtime merges them.
+    n_merged
+        Networks that have equal layers which the runtime merges.
+    table_counting_all
+        As ``table`` with equal layers counted each; None where no network has any that are merged.
     repeat
         Second pass of the networks against the first.
     layer_repeat_percent
@@ -70,7 +72,8 @@ class Comparison:
 
     column: str
     table: Agreement
-    table_without_merged: Agreement | None
+    n_merged: int
+    table_counting_all: Agreement | None
     repeat: Agreement
     layer_repeat_percent: float
     flops_tau_b: float

@@ -180,6 +180,14 @@ class DeviceTableSpec:
         """Networks of the sample."""
         return max(setting.networks for setting in self.settings)
 
+    @property
+    def merged_precisions(self) -> tuple[str, ...]:
+        """Precisions in which the runtime computes equal poolings of one tensor once.
+
+        onnxruntime eliminates common subexpressions. Quantised poolings have scales of their own, and are not equal.
+        """
+        return ("fp32",) if self.runtime == "onnxruntime" else ()
+
     @classmethod
     def read(cls, path: Path) -> DeviceTableSpec:
         """Read and check a YAML specification."""

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
 from nasbench_mo.errors import SpecError
@@ -41,7 +40,7 @@ from nasbench_mo.profiling.device_results import (
 )
 from nasbench_mo.profiling.device_spec import DeviceTableSpec
 from nasbench_mo.profiling.differences import layer_costs
-from nasbench_mo.profiling.sampling import pools_twice, sampled_cells
+from nasbench_mo.profiling.sampling import sampled_cells
 from nasbench_mo.profiling.turns import TurnJournal
 from nasbench_mo.space.nb201 import NB201
 from nasbench_mo.table import Table, write_table
@@ -174,9 +173,9 @@ def measure_device(
         turns = measured(campaign, journal)
         beginnings = tuple(journal.beginnings)
     found = tuple(_results(spec, plan=plan, networks=networks, turns=turns))
-    counts = workload(spec.space, skeleton=skeleton).counts(cells)
-    macs = workload(spec.space, skeleton=skeleton).macs(cells).astype(np.float64)
-    merged = np.array([spec.runtime == "onnxruntime" and pools_twice(cell) for cell in cells])
+    layers = workload(spec.space, skeleton=skeleton)
+    merging = {merge: layers.counts(cells, merge_equal=merge) for merge in (False, True)}
+    macs = layers.macs(cells).astype(np.float64)
     return DeviceResults(
         device=backend.device,
         runtime=backend.runtime,
@@ -185,7 +184,12 @@ def measure_device(
         cells=cells,
         measured=found,
         comparisons=tuple(
-            _comparison(m, counts=counts, macs=macs, merged=merged)
+            _comparison(
+                m,
+                counts=merging[m.setting.precision in spec.merged_precisions],
+                counts_of_all=merging[False],
+                macs=macs,
+            )
             for m in found
             if len(m.layers) and len(m.networks) > 1
         ),
@@ -265,17 +269,15 @@ def _results(
         )
 
 
-def _comparison(found: Measured, *, counts: Floats, macs: Floats, merged: NDArray[np.bool_]) -> Comparison:
+def _comparison(found: Measured, *, counts: Floats, counts_of_all: Floats, macs: Floats) -> Comparison:
     n = len(found.networks)
-    summed = compose(counts[:n], found.layers)
-    kept = ~merged[:n]
+    n_merged = int((counts[:n] != counts_of_all[:n]).any(axis=1).sum())
     first, second = found.layer_passes[:, 0], found.layer_passes[:, 1]
     return Comparison(
         column=f"{found.name}_{UNITS[found.quantity]}",
-        table=Agreement.of(summed, found.networks),
-        table_without_merged=Agreement.of(summed[kept], found.networks[kept])
-        if merged[:n].any() and kept.sum() > 1
-        else None,
+        table=Agreement.of(compose(counts[:n], found.layers), found.networks),
+        n_merged=n_merged,
+        table_counting_all=Agreement.of(compose(counts_of_all[:n], found.layers), found.networks) if n_merged else None,
         repeat=Agreement.of(found.network_passes[:, 1], found.network_passes[:, 0]),
         layer_repeat_percent=float(100 * np.median(np.abs(second - first) / np.abs(found.layers))),
         flops_tau_b=tau_b(macs[:n], found.networks),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.errors import SpecError
-from nasbench_mo.space.nb201 import AVG_POOL, EDGES, NB201, NONE, SKIP
+from nasbench_mo.space.nb201 import NB201
 
 
 def sampled_cells(n: int, *, seed: int) -> NDArray[np.int16]:
@@ -28,31 +28,6 @@ def sampled_cells(n: int, *, seed: int) -> NDArray[np.int16]:
     if n > len(first):
         raise SpecError(f"nb201 has {len(first)} functions with a path from input to output; asked for {n}")
     return np.asarray(X[order[np.sort(first)[:n]]], dtype=np.int16)
-
-
-def pools_twice(cell: NDArray[np.int16]) -> bool:
-    """Whether a cell averages one tensor twice: a runtime that merges equal computations does it once.
-
-    Convolutions of one tensor are not equal, for they have weights of their own.
-    """
-    live = _nb201().live([cell.tolist()])[0].tolist()
-    values: list[int | None] = [0, None, None, None]
-    pooled: set[int] = set()
-    n_values = 1
-    for (source, target), op in zip(EDGES, live, strict=True):
-        origin = values[source]
-        if op == NONE or origin is None:
-            continue
-        if op == AVG_POOL:
-            if origin in pooled:
-                return True
-            pooled.add(origin)
-        if op == SKIP and values[target] is None:
-            values[target] = origin
-        else:  # the result of an operation, or a sum
-            values[target] = n_values
-            n_values += 1
-    return False
 
 
 @cache

@@ -122,7 +122,15 @@ def _low_discrepancy(n: int, d: int) -> Floats:
 
 def dominated(values: NDArray[Any], *, by: Floats) -> NDArray[np.bool_]:
     """Which of (n, m) values some point of a (k, m) front is at most in every objective, (n,)."""
+    if values.shape[1] == 2:
+        stairs = by[np.lexsort((by[:, 1], by[:, 0]))]
+        lowest = np.append(np.inf, np.minimum.accumulate(stairs[:, 1]))
+        made: NDArray[np.bool_] = values[:, 1] >= lowest[np.searchsorted(stairs[:, 0], values[:, 0], side="right")]
+        return made
     found = np.zeros(len(values), dtype=bool)
+    left = np.arange(len(values))
     for point in by:
-        found |= (values >= point).all(axis=1)
+        below = (values[left] >= point).all(axis=1)
+        found[left[below]] = True
+        left = left[~below]
     return found

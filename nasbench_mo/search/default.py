@@ -40,6 +40,8 @@ _TOLERANCE = 0.02
 _OPTIMISM = 2.5
 #: While nothing that was told keeps the constraints, candidates are bred from so many that violate them least.
 _LEAST_VIOLATING = 20
+#: Of the others, so many are left in: those that gain most where they are so much better than expected.
+_CONTENDERS = 500
 #: Where candidates are bred: from how many random ones a search starts, how many generations, of how many survivors.
 _FIRST_SAMPLE = 2000
 _GENERATIONS = 3
@@ -275,6 +277,10 @@ class DefaultSearcher(Searcher):
             promising &= np.all([belief.hopeful(_OPTIMISM) for belief in bounded], axis=0)
         rows = np.flatnonzero(promising)
         rows = rows[~dominated(hopeful[rows], by=front)]
+        if len(rows) > _CONTENDERS:
+            hopes = [Marginals.certain(hopeful[rows, j]) for j in range(self.n_objectives)]
+            best = expected_improvement(hopes, front=front, reference=reference)
+            rows = np.sort(rows[np.argsort(-best, kind="stable")[:_CONTENDERS]])
         if len(rows):
             taken = [belief.take(rows) for belief in beliefs]
             kept = truncated(taken, lower=self._lower, upper=self._upper) if self.constrained else taken

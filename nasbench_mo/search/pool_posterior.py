@@ -13,6 +13,8 @@ Floats = NDArray[np.float64]
 
 #: Added to the diagonal, as a share of the kernel's variance, so that equal rows can be factorised.
 _JITTER = 1e-8
+#: Observations that there is room for at first.
+_ROOM = 32
 
 
 @final
@@ -22,6 +24,9 @@ class PoolPosterior:
     A new observation adds a row to the Cholesky factor and a row to the candidates' explained part: O(n p) for p
     candidates after n observations, where computing them afresh costs O(n^2 p). Rasmussen & Williams, "Gaussian
     Processes for Machine Learning", 2006, algorithm 2.1, and appendix A.4 row by row.
+
+    What has a value a candidate is held in single precision, as memory is what limits the speed; the factor is not. A
+    deviation of a candidate is then off by about 1e-3 of the target's own at most, where it was evaluated already.
 
     Parameters
     ----------
@@ -33,13 +38,13 @@ class PoolPosterior:
 
     def __init__(self, relevance: Relevance, pool: NDArray[Any]) -> None:
         self._relevance = relevance
-        self._pool = relevance.view(pool)
-        self._left = self._pool.prior_variance()
+        self._pool = relevance.view(pool.astype(np.float32, copy=False))
+        self._left = self._pool.prior_variance().astype(np.float64)
         self._mean = np.zeros(len(pool))
-        self._inputs = relevance.view(pool[:0])
+        self._inputs = relevance.view(np.empty((0, pool.shape[1])))
         self._factor = np.empty((0, 0))
         self._solved = np.empty(0)
-        self._explained = np.empty((0, len(pool)))
+        self._explained = np.empty((0, len(pool)), dtype=np.float32)  # rows beyond len(self) are room for more
 
     def __len__(self) -> int:
         return len(self._inputs)
@@ -68,15 +73,18 @@ class PoolPosterior:
 
     def observe(self, Z: NDArray[Any], scores: Floats) -> None:
         """Add (j, k) inputs with their (j,) standardised targets."""
-        inputs = self._relevance.view(Z)
+        inputs = self._relevance.view(np.asarray(Z, dtype=np.float64))
         own = covariance(inputs, inputs)
         own[np.diag_indices_from(own)] += self._relevance.noise + _JITTER
-        fresh = covariance(inputs, self._pool)
         lower = _solve_lower(self._factor, covariance(self._inputs, inputs)).T
         corner = np.asarray(np.linalg.cholesky(own - lower @ lower.T), dtype=np.float64)
-        explained = _solve_lower(corner, fresh - lower @ self._explained)
         solved = _solve_lower(corner, scores - lower @ self._solved)
         n, j = len(self), len(Z)
+        self._make_room(n + j)
+        explained = covariance(inputs.single(), self._pool)
+        explained -= lower.astype(np.float32) @ self._explained[:n]
+        explained = _solve_lower(corner.astype(np.float32), explained)
+        self._explained[n : n + j] = explained
         factor = np.zeros((n + j, n + j))
         factor[:n, :n] = self._factor
         factor[n:, :n] = lower
@@ -84,19 +92,23 @@ class PoolPosterior:
         self._factor = factor
         self._inputs = self._inputs.joined(inputs)
         self._solved = np.concatenate([self._solved, solved])
-        self._explained = np.concatenate([self._explained, explained])
         self._left = self._left - np.einsum("ij,ij->j", explained, explained)
-        self._mean = self._mean + solved @ explained
+        self._mean = self._mean + solved.astype(np.float32) @ explained
 
     def forget(self, n: int) -> None:
         """Keep the first n observations only."""
-        dropped = self._explained[n:]
+        dropped = self._explained[n : len(self)]
         self._left = self._left + np.einsum("ij,ij->j", dropped, dropped)
-        self._mean = self._mean - self._solved[n:] @ dropped
+        self._mean = self._mean - self._solved[n:].astype(np.float32) @ dropped
         self._inputs = self._inputs.take(slice(n))
         self._factor = self._factor[:n, :n]
         self._solved = self._solved[:n]
-        self._explained = self._explained[:n]
+
+    def _make_room(self, n: int) -> None:
+        if n > len(self._explained):
+            grown = np.empty((max(n, 2 * len(self._explained), _ROOM), self._explained.shape[1]), dtype=np.float32)
+            grown[: len(self)] = self._explained[: len(self)]
+            self._explained = grown
 
 
 def _solve_lower(factor: Floats, right: Floats) -> Floats:

@@ -82,12 +82,12 @@ class Relevance:
         curved = np.flatnonzero(self.curved > _NEGLIGIBLE * self.curved.sum())
         linear = np.flatnonzero(self.linear > _NEGLIGIBLE * self.linear.sum())
         # columns are gathered as rows of the transpose, which is many times faster where those are contiguous
-        scaled = (Z.T[curved] * np.sqrt(self.curved[curved])[:, None]).T
+        scaled = (Z.T[curved] * np.sqrt(self.curved[curved]).astype(Z.dtype)[:, None]).T
         return View(
             amplitude=self.amplitude,
             curved=scaled,
             squares=np.einsum("ij,ij->i", scaled, scaled),
-            linear=(Z.T[linear] * np.sqrt(self.linear[linear])[:, None]).T,
+            linear=(Z.T[linear] * np.sqrt(self.linear[linear]).astype(Z.dtype)[:, None]).T,
         )
 
 
@@ -129,6 +129,15 @@ class View:
             curved=self.curved[rows],
             squares=self.squares[rows],
             linear=self.linear[rows],
+        )
+
+    def single(self) -> View:
+        """The same in single precision."""
+        return View(
+            amplitude=self.amplitude,
+            curved=self.curved.astype(np.float32),
+            squares=self.squares.astype(np.float32),
+            linear=self.linear.astype(np.float32),
         )
 
     def prior_variance(self) -> Floats:
@@ -272,6 +281,8 @@ class _Objective:
 
     def evaluate(self, parameters: Floats) -> tuple[float, Floats, float]:
         """Cost, gradient, and the variance that goes with the parameters."""
+        from scipy.linalg.lapack import dpotrf, dpotri
+
         Z, n, k, g = self.Z, len(self.scores), self.k, self.g
         weights = self.weights(parameters)
         scaled = Z * np.sqrt(weights.curved)
@@ -282,11 +293,11 @@ class _Objective:
         curved = (1.0 + r + r2 / 3.0) * decay
         K = curved + (Z * weights.linear) @ Z.T
         K[np.diag_indices(n)] += weights.noise + 1e-10
-        try:
-            factor = np.linalg.cholesky(K)
-        except np.linalg.LinAlgError:
+        factor, failed = dpotrf(K, lower=1)
+        if failed:
             return _IMPOSSIBLE, np.zeros_like(parameters), 1.0
-        inverse = np.linalg.inv(K)
+        inverse = np.tril(dpotri(factor, lower=1)[0])
+        inverse += np.tril(inverse, -1).T
         alpha = inverse @ self.scores
         strength = n + _STRENGTH
         variance = float(self.scores @ alpha + _STRENGTH) / strength

@@ -74,7 +74,11 @@ class Workload(ABC):
     def _activation_peak(self, X: NDArray[Any], *, convention: Counting) -> NDArray[np.int64]:
         """(n,) elements of checked encodings."""
 
-    def counts(self, X: ArrayLike, *, convention: Counting = "live") -> NDArray[np.float64]:
+    def _repeated(self, X: NDArray[Any], *, convention: Counting) -> NDArray[np.float64]:
+        """(n, s) layers of checked encodings that compute what another one has computed; none by default."""
+        return np.zeros((len(X), len(self.shapes)))
+
+    def counts(self, X: ArrayLike, *, convention: Counting = "live", merge_equal: bool = False) -> NDArray[np.float64]:
         """How often each shape occurs in each network, (n, s): whole numbers, in :attr:`shapes`' order.
 
         Parameters
@@ -83,6 +87,9 @@ class Workload(ABC):
             (n, d) encodings.
         convention
             Whether dead operations count.
+        merge_equal
+            Count layers that compute the same of the same tensor once, as a runtime does that merges common
+            subexpressions. Only layers without weights can be equal: poolings.
 
         Raises
         ------
@@ -92,7 +99,9 @@ class Workload(ABC):
             The convention is neither ``"live"`` nor ``"all"``.
         """
         _check_convention(convention)
-        return self._counts(self.space.check(X), convention=convention)
+        encodings = self.space.check(X)
+        counts = self._counts(encodings, convention=convention)
+        return counts - self._repeated(encodings, convention=convention) if merge_equal else counts
 
     def macs(self, X: ArrayLike, *, convention: Counting = "live") -> NDArray[np.int64]:
         """Multiply-accumulates of convolutions and linear layers for one image, (n,).

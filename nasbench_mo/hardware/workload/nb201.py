@@ -94,6 +94,14 @@ class CellWorkload(Workload):
         counts: NDArray[np.float64] = np.stack([*layers, _additions(cells)], axis=1) @ self._per_cell
         return counts + self._fixed
 
+    def _repeated(self, X: NDArray[Any], *, convention: Counting) -> NDArray[np.float64]:
+        """Average poolings of a tensor that is pooled already."""
+        cells = self._cells.live(X) if convention == "live" else X
+        repeated = np.zeros((len(cells), len(_LAYERS) + 1))
+        repeated[:, _LAYERS.index(AVG_POOL)] = _equal_poolings(cells)
+        counts: NDArray[np.float64] = repeated @ self._per_cell
+        return counts
+
     def _activation_peak(self, X: NDArray[Any], *, convention: Counting) -> NDArray[np.int64]:
         cells = self._cells.live(X) if convention == "live" else X
         role = np.where(cells == NONE, _ABSENT, np.where(cells == SKIP, _ALIAS, _TENSOR))
@@ -176,6 +184,27 @@ def _additions(cells: NDArray[Any]) -> NDArray[np.int64]:
     for node in range(1, 4):
         edges = [edge for edge, (_, target) in enumerate(EDGES) if target == node]
         total += np.maximum((cells[:, edges] != NONE).sum(axis=1) - 1, 0)
+    return total
+
+
+def _equal_poolings(cells: NDArray[Any]) -> NDArray[np.int64]:
+    """Average poolings in each cell that read a tensor which is pooled already, (n,).
+
+    A tensor has a name: that of the node that first held it. A node that a single skip feeds holds its source's tensor;
+    any other holds one of its own.
+    """
+    tensor = np.tile(np.arange(4), (len(cells), 1))
+    inputs = np.zeros((len(cells), 4), dtype=np.int64)
+    for edge, (_, target) in enumerate(EDGES):
+        inputs[:, target] += cells[:, edge] != NONE
+    for edge, (source, target) in enumerate(EDGES):  # in the order of targets: a source's name is settled
+        alias = (cells[:, edge] == SKIP) & (inputs[:, target] == 1)
+        tensor[alias, target] = tensor[alias, source]
+    sources = [source for source, _ in EDGES]
+    pooled = cells == AVG_POOL
+    names = 1 << tensor[:, sources]
+    distinct = np.bitwise_or.reduce(np.where(pooled, names, 0), axis=1)
+    total: NDArray[np.int64] = pooled.sum(axis=1) - np.bitwise_count(distinct)
     return total
 
 
