@@ -20,6 +20,7 @@ from nasbench_mo.experiment.preference import preference_options
 from nasbench_mo.pareto import bound_violation, hypervolume, nondominated
 from nasbench_mo.search import SEARCHERS, Searcher, searcher
 from nasbench_mo.search.acquisition import expected_improvement
+from nasbench_mo.search.candidates import Candidates
 from nasbench_mo.search.default import DefaultSearcher
 from nasbench_mo.search.marginals import Marginals
 from nasbench_mo.search.truncated import Truncated, truncated
@@ -225,6 +226,42 @@ def test_the_default_searcher_keeps_constraints_in_a_large_space() -> None:
         F = np.concatenate([F, far(X)])
         made.tell(X, F[-len(X) :])
     assert (F[30:, 0] <= bound).mean() > 0.3
+
+
+def test_the_default_searcher_never_evaluates_what_a_column_beside_the_objectives_forbids() -> None:
+    problem = nmo.problem("nb201s-c10-fpga-v1").constrained("params <= 0.25")  # a quarter of the architectures
+    assert not nmo.run(problem, "default", budget=25, seed=0, known=False).infeasible.any()
+    assert problem.feasible(nmo.run(nmo.problem("nb201s-c10-fpga-v1"), "default", budget=25, seed=0).X).mean() < 0.7
+
+
+def test_the_default_searcher_values_what_keeps_the_bounds_alone() -> None:
+    """Two candidates gain the same; one of them lies outside the bounds nine times in ten."""
+    nb201 = space("nb201")
+    X = nb201.from_codes([5, 6])
+    candidates = Candidates(X=X, Z=np.zeros((2, 1)), known=np.empty((2, 0)))
+    beliefs = [
+        Marginals(mean=np.array([0.5, 0.9]), std=np.full(2, 0.1)),
+        Marginals(mean=np.array([0.5, 0.1]), std=np.full(2, 0.1)),
+    ]
+    ratio = []
+    for upper in (np.inf, 0.7):
+        made = DefaultSearcher(nb201, 2, seed=0)
+        made.set_constraints([upper, np.inf])
+        made._archive.F = np.array([[0.6, 1.0]])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(DefaultSearcher, "_beliefs", lambda self, _: beliefs)
+            scores = made._scores(candidates, front=made._archive.F, open_=np.ones(2, dtype=bool))
+        ratio.append(scores[1] / scores[0])
+    assert ratio[1] < 0.3 * ratio[0]
+
+
+def test_an_expected_point_outside_the_bounds_is_not_on_the_front() -> None:
+    made = DefaultSearcher(space("nb201"), 2, seed=0)
+    made.set_constraints([0.7, np.inf], lower=[-np.inf, 0.1])
+    front = np.array([[0.6, 1.0]])
+    np.testing.assert_array_equal(made._joined(front, np.array([0.8, 0.5])), front)
+    np.testing.assert_array_equal(made._joined(front, np.array([0.5, 0.0])), front)
+    assert len(made._joined(front, np.array([0.7, 0.1]))) == 2
 
 
 def test_bounds_that_bound_nothing_change_nothing() -> None:

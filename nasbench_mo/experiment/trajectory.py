@@ -158,13 +158,13 @@ class Run:
         Scaled by the problem's manifest; the searcher's own noisy values choose the front but do not score it. What is
         infeasible by the values it is scored on does not count.
         """
-        scored = self._scored_front(on)
-        return self.problem.hypervolume(scored, on=on) if len(scored) else 0.0
+        chosen = self.front()
+        return self.problem.hypervolume(self.problem.evaluate(chosen.X, on=on), on=on) if len(chosen) else 0.0
 
     def hypervolume_share(self, *, on: View = "score") -> float:
         """:meth:`hypervolume` as a share of the exact front's: HV / HV*."""
-        scored = self._scored_front(on)
-        return self.problem.hypervolume_share(scored, on=on) if len(scored) else 0.0
+        chosen = self.front()
+        return self.problem.hypervolume_share(self.problem.evaluate(chosen.X, on=on), on=on) if len(chosen) else 0.0
 
     def hypervolume_curve(self, *, on: View = "score") -> NDArray[np.float64]:
         """HV / HV* after each evaluation, (n,): the front observed so far, valued as :meth:`hypervolume` does.
@@ -222,14 +222,6 @@ class Run:
         from nasbench_mo.experiment.storage import read_run
 
         return read_run(Path(path), cls, problem=problem)
-
-    def _scored_front(self, on: View) -> NDArray[np.float64]:
-        """Values of :meth:`front` under a view, (k, m), of those that are feasible there."""
-        chosen = self.front()
-        if not len(chosen):
-            return chosen.F
-        F = self.problem.evaluate(chosen.X, on=on)
-        return F[self.problem.feasible(chosen.X, F=F)]
 
     def _enters(self, i: int, members: list[int]) -> bool:
         return not any(_dominates(self.F[k], self.F[i]) for k in members)

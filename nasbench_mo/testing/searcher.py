@@ -323,9 +323,8 @@ def _is_constrained(fresh: Callable[[int], Searcher], promise: Law, *, space: Se
     wrong: tuple[Any, ...] = (none[:-1], np.full(n_objectives, np.nan), -none, "tight")
     for upper in wrong:
         promise.refuses(partial(fresh(0).set_constraints, upper), SearcherError, what=f"bounds {upper}")
-    crossed = partial(
-        fresh(0).set_constraints, band["upper"], lower=np.where(np.isinf(band["upper"]), -none, high + 1.0)
-    )
+    above = np.where(np.isinf(band["lower"]), -none, high + 1.0)
+    crossed = partial(fresh(0).set_constraints, band["upper"], lower=above)
     promise.refuses(crossed, SearcherError, what="a lower bound above the upper one")
 
 
