@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kendalltau
 
 from nasbench_mo import artifacts
 from nasbench_mo.cli import main
 from nasbench_mo.errors import ArtifactError, SpecError
-from nasbench_mo.hardware import asic, zigzag_builder, zigzag_grid
+from nasbench_mo.hardware import ShapeCosts, asic, zigzag_builder, zigzag_grid
 from nasbench_mo.hardware.asic import EYERISS_LIKE, AsicConfig
 from nasbench_mo.hardware.asic_comparison import agreement
 from nasbench_mo.hardware.asic_mapping import fewest_steps, loop_sizes, relevant_loops, unrollings
@@ -392,6 +393,22 @@ def test_the_model_agrees_with_zigzag_on_the_published_grid() -> None:
     assert energies.summary()["tau_worst"] > 0.93
     assert energies.summary()["mape_worst"] < 0.25
     assert times.summary()["accelerators"] > 100
+
+
+def test_zigzag_ranks_fbnet_as_hw_nas_bench_and_better_than_flops(shared: Path) -> None:
+    """A comparison with another simulation's published column; no chip is involved."""
+    with np.load(shared / "help-latency" / "help_fbnet.npz") as data:
+        X, published = data["op_idx"].astype(np.int64), data["lat_eyeriss"].astype(np.float64).round(5)
+    table = Table.open(artifacts.resolve("hw_tables", "fbnet-asic-cycles-modelled-v1"))
+    work = workload("fbnet")
+    cycles = ShapeCosts(table, workload=work).evaluate(X, column=table.columns[0])
+    cost_of = dict(zip(table.archs, table[table.columns[0]].tolist(), strict=True))
+    additions = np.array([cost_of[shape_name(s)] * (s.operator == "add") for s in work.shapes])
+    flops = kendalltau(work.macs(X), published).statistic
+    assert flops == pytest.approx(0.841, abs=2e-3)
+    # The column sums tables of convolutional blocks; whether they hold the additions between is not documented.
+    assert kendalltau((cycles - work.counts(X) @ additions).round(3), published).statistic >= 0.86
+    assert kendalltau(cycles.round(3), published).statistic >= 0.855
 
 
 # ---------------------------------------------------------------------- input

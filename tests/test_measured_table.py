@@ -19,7 +19,7 @@ import yaml
 
 from nasbench_mo import artifacts
 from nasbench_mo.cli import main
-from nasbench_mo.errors import ArtifactError, FormatError, SpecError
+from nasbench_mo.errors import ArchitectureError, ArtifactError, FormatError, SpecError
 from nasbench_mo.space.nb201 import NB201
 from nasbench_mo.table import Table
 from nasbench_mo.training.energy import Energy
@@ -29,6 +29,8 @@ from nasbench_mo.training.metrics import Scores
 pytest.importorskip("torch", reason="training needs the extra 'train'")
 pytest.importorskip("onnxruntime", reason="profiling needs the extra 'profile'")
 
+from nasbench_mo.hardware.accelerators import accelerators
+from nasbench_mo.hardware.workload import workload
 from nasbench_mo.training import building, train_topologies
 from nasbench_mo.training.building import topologies, trained_codes
 from nasbench_mo.training.columns import constant_scores
@@ -277,6 +279,8 @@ def test_a_device_that_is_not_there_is_refused(
         ({"recipe": {**fields()["recipe"], "epochs": 0}}, "epochs must be positive"),
         ({"recipe": {**fields()["recipe"], "dropout": 0.1}}, "unknown field 'dropout'"),
         ({"latency": {"rounds": 3}}, "'runs' is missing"),
+        ({"accelerators": {"gpu": "big"}}, "unknown field 'gpu'"),
+        ({"accelerators": {"asic": 3}}, "accelerators: asic must be text"),
     ],
 )
 def test_a_wrong_specification_is_refused(write: Callable[..., Path], changed: dict[str, Any], match: str) -> None:
@@ -384,6 +388,37 @@ def test_the_table_holds_what_was_measured(
     assert table.objectives["test_f1_mean_percent"].direction == "max"
     assert table.objectives["test_error_mean_percent"].split == "test"
     assert table.objectives["latency_cpu_ms"].runtime == "a runtime"
+
+
+DESIGNS = {
+    "asic": "rows=12,cols=14,buffer_kb=108,bits=16,dataflow=rs,buffer_bits=256,dram_bits=64,clock_mhz=200",
+    "fpga": "part=zcu102,style=pipelined,unroll_out=8,unroll_in=8,unroll_kernel=3,bits=8,buffer_kib=32,clock_mhz=200",
+}
+
+
+def test_modelled_costs_of_the_same_networks_stand_beside_what_was_measured(
+    spec: TrainedTableSpec, write: Callable[..., Path], finished: Path, images: Path, tmp_path: Path
+) -> None:
+    spec = dataclasses.replace(spec, accelerators=DESIGNS)
+    table = build(spec, spec_file=write(accelerators=DESIGNS), work=finished, images=images, root=tmp_path / "out")
+    assert table is not None
+    X = NB.sample(20, rng=np.random.default_rng(0))
+    work = workload("nb201", skeleton=spec.recipe.skeleton(TOY))
+    for name, design in DESIGNS.items():
+        model = accelerators(name)
+        costs = model.costs(work.counts(X), model.space.encode([design]), shapes=work.shapes)
+        for quantity in ("latency", "energy"):
+            column = f"{quantity}_{name}_{model.quantities[quantity]}"
+            np.testing.assert_allclose(table[column][NB.codes(X)], costs[quantity][:, 0])
+            objective = table.objectives[column]
+            assert (objective.kind, objective.convention) == ("modelled", "live")
+            assert objective.device is not None and "clock_mhz=200" in objective.device
+    assert "never measured" in (table.path.parent / "card.md").read_text(encoding="utf-8")
+
+
+def test_a_design_outside_its_space_is_refused(write: Callable[..., Path]) -> None:
+    with pytest.raises(ArchitectureError, match="rows"):
+        TrainedTableSpec.read(write(accelerators={"asic": DESIGNS["asic"].replace("rows=12", "rows=13")}))
 
 
 def test_the_card_says_what_the_table_shows(

@@ -77,13 +77,17 @@ def devices_markdown(*, command: str) -> str:
     head = [f.name.replace("device_class", "class") for f in fields(DeviceRow)]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     lines += [f"| {' | '.join(astuple(row))} |" for row in device_rows()]
-    return "\n\n".join(["# Devices", f"`{command}`", _ABOUT, "\n".join(lines)]) + "\n"
+    return "\n\n".join(["# Devices", f"`{command}`", _ABOUT, _FRONTS, "\n".join(lines)]) + "\n"
 
 
 _ABOUT = """What is known of each device, and from whom. `measured` was timed on the device by the source; `modelled`
 comes from an analytic model or a simulator; `predicted` is our predictor of such a column, whose held-out figures are
 in [predictors/README.md](../predictors/README.md). What a source does not state is not guessed. Energy is not
 available where it was not published: a latency says nothing about it."""
+_FRONTS = """![Fronts of error and cost on a GPU, a CPU, an FPGA and an ASIC](fronts.png)
+
+Fronts of NAS-Bench-201's networks on one device of each class, for a look: kinds, precisions and batch sizes differ.
+`nasbench-mo table devices --plot hw_tables/fronts.png`"""
 
 
 def _of_tables() -> Iterator[DeviceRow]:

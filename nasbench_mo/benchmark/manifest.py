@@ -312,7 +312,7 @@ def scale_of(
 
 def _curves(problem: Problem, X: Any) -> Fingerprint | None:
     shorter = problem.fidelities[:-1]
-    if not shorter:
+    if not shorter or not problem.continues:  # shorter trainings of their own are no part of a problem's identity
         return None
     return _fingerprint(np.concatenate([problem.evaluate(X, epochs=epochs) for epochs in shorter]))
 

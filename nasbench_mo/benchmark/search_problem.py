@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Self, final
@@ -153,8 +153,9 @@ class Problem:
     manifest
         Ideal, nadir, reference point and exact hypervolume of the front; None where unknown, and then
         hypervolume is refused.
-    simulated_seconds
-        Training seconds of each architecture, if the data have them.
+    simulated_seconds, simulated_joules
+        Training seconds and training energy of each architecture, if the data have them; after fewer epochs as well,
+        where they were measured.
     constraints
         Bounds that an architecture has to keep; see :meth:`constrained`.
 
@@ -175,6 +176,7 @@ class Problem:
         terms: Sequence[Term],
         manifest: Manifest | None = None,
         simulated_seconds: Values | None = None,
+        simulated_joules: Values | None = None,
         description: str = "",
         constraints: Sequence[Constraint | str] = (),
     ) -> None:
@@ -183,7 +185,9 @@ class Problem:
         self.terms = tuple(terms)
         self.description = description
         self._manifest = manifest
-        self._simulated_seconds = simulated_seconds
+        self._training_costs = {"seconds": simulated_seconds, "joules": simulated_joules}
+        self._cost_sources: dict[tuple[str, int | None], tuple[Values, int | None, float]] = {}
+        self._cost_columns: dict[tuple[str, int | None], NDArray[np.float64]] = {}
         self._evaluators: dict[object, Evaluator] = {}
         self._function: Callable[[NDArray[Any]], NDArray[np.float64]] | None = None
         if not self.terms:
@@ -200,6 +204,12 @@ class Problem:
             _refuse_hidden(term, problem=id)
             _refuse_other_unit(term, problem=id)
         check_joinable(*self.objectives)
+        for quantity, values in self._training_costs.items():
+            if values is not None and values.origin.unit not in _TRAINING_UNITS[quantity]:
+                raise ObjectiveError(
+                    f"problem {id!r}: training {quantity} are read from a column in "
+                    f"{' or '.join(_TRAINING_UNITS[quantity])}; {values.origin.column} is in {values.origin.unit}"
+                )
         self.unconstrained_manifest: Manifest | None = None
         self.constraint_set = self._constraint_set(constraints)
         self._refuse_unsatisfiable()
@@ -280,11 +290,31 @@ class Problem:
             if term.known and not term.values.noisy()
         }
 
-    @property
+    @cached_property
     def fidelities(self) -> tuple[int, ...]:
         """Epochs at which values are known, ascending, the last being the full training; empty without curves."""
         with_curves = [set(f) for f in (t.values.fidelities() for t in self.terms) if f]
         return tuple(sorted(set.intersection(*with_curves))) if with_curves else ()
+
+    @cached_property
+    def continues(self) -> bool:
+        """Whether a longer training goes on where a shorter one ended, so that only the difference is paid."""
+        return all(t.values.continues() for t in self.terms)
+
+    def trained_epochs(self, epochs: int) -> int:
+        """Epochs of training that the values after so many epochs take: more where they are a mean of several runs."""
+        return max(t.values.trained_epochs(epochs) for t in self.terms)
+
+    @cached_property
+    def fidelities_hash(self) -> str:
+        """SHA-256 of the values after fewer epochs that :attr:`data_hash` does not cover; empty where there are none.
+
+        A curve is part of the data that decide the values. Shorter trainings of their own are not: a problem that
+        gets some stays the same problem.
+        """
+        found = [(t.objective.column, t.values.fidelity_hash()) for t in self.terms]
+        text = "".join(f"{column} {digest}\n" for column, digest in found if digest)
+        return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
     def evaluate(
         self, archs: Sequence[str] | ArrayLike, *, on: View = "score", epochs: int | None = None
@@ -381,25 +411,57 @@ class Problem:
     def _values(self, epochs: int | None) -> list[Values]:
         return [t.values if epochs is None else t.values.at(epochs) for t in self.terms]
 
+    @property
+    def knows_seconds(self) -> bool:
+        """Whether there are training seconds: then a search can be given a budget of them."""
+        return self._training_costs["seconds"] is not None
+
+    @property
+    def knows_joules(self) -> bool:
+        """Whether there is training energy: then a search can be given a budget of it."""
+        return self._training_costs["joules"] is not None
+
     def simulated_seconds(self, X: NDArray[Any], *, epochs: int | None = None) -> NDArray[np.float64]:
         """Published training seconds of each architecture, (n,); NaN where unknown.
 
-        A training that is cut short takes its share: every epoch is as long.
+        A shorter training is as long as was measured; where it was not, it takes its share: every epoch is as long. A
+        value that is the mean of several trainings takes them all.
         """
-        if self._simulated_seconds is None:
+        return self._training_cost("seconds", X, epochs=epochs)
+
+    def simulated_joules(self, X: NDArray[Any], *, epochs: int | None = None) -> NDArray[np.float64]:
+        """Published training energy of each architecture in joules, (n,); NaN where unknown.
+
+        What :meth:`simulated_seconds` says of shorter trainings holds here, too.
+        """
+        return self._training_cost("joules", X, epochs=epochs)
+
+    def _training_cost(self, quantity: str, X: NDArray[Any], *, epochs: int | None) -> NDArray[np.float64]:
+        if self._training_costs[quantity] is None:
             return np.full(len(X), np.nan)
         short = self._shortened(epochs)
-        share = 1.0 if short is None else short / self.fidelities[-1]
+        if (quantity, short) not in self._cost_sources:
+            self._cost_sources[quantity, short] = self._cost_source(quantity, short)
+        source, measured, share = self._cost_sources[quantity, short]
         if not self.space.enumerable:
-            return self._simulated_seconds.score(X) * share
-        seconds: NDArray[np.float64] = self._all_simulated_seconds[self.space.codes(X)] * share
-        return seconds
+            return source.score(X) * share
+        key = (quantity, measured)
+        if key not in self._cost_columns:  # of every architecture in lexicographic order, (size,)
+            self._cost_columns[key] = source.score(self.space.enumerate())
+        costs: NDArray[np.float64] = self._cost_columns[key][self.space.codes(X)] * share
+        return costs
 
-    @cached_property
-    def _all_simulated_seconds(self) -> NDArray[np.float64]:
-        """Of every architecture in lexicographic order, (size,)."""
-        assert self._simulated_seconds is not None  # the caller looked
-        return self._simulated_seconds.score(self.space.enumerate())
+    def _cost_source(self, quantity: str, short: int | None) -> tuple[Values, int | None, float]:
+        """Where a training cost is read, after how many epochs, and how often it is paid, in seconds or joules."""
+        values = self._training_costs[quantity]
+        assert values is not None  # the caller looked
+        factor = _TRAINING_UNITS[quantity][values.origin.unit]
+        if short is None:
+            return values, None, factor
+        trained = self.trained_epochs(short)
+        if short in values.fidelities()[:-1]:
+            return values.at(short), short, factor * (trained / short)
+        return values, None, factor * (trained / self.fidelities[-1])
 
     @cached_property
     def data_hash(self) -> str:
@@ -614,6 +676,12 @@ class Problem:
             columns.append(one.score(X) if runs is None else _drawn(runs, draw=draw))
         return np.stack(columns, axis=1)
 
+
+#: Units in which training costs may be given, and how many seconds or joules one of them is.
+_TRAINING_UNITS: Mapping[str, Mapping[str, float]] = {
+    "seconds": {"s": 1.0},
+    "joules": {"j": 1.0, "kwh": 3.6e6, "mj": 1e-3, "uj": 1e-6},
+}
 
 #: Keeps the noise stream apart from a searcher that happens to use the same seed.
 _NOISE_STREAM = 0x6E6F6973

@@ -99,7 +99,16 @@ def predict(
 def search(
     problem: Problem,
     searcher: Annotated[str, typer.Option(help="Searcher, see 'nasbench-mo list searchers'.")] = "nsga2",
-    budget: Annotated[int, typer.Option(help="Distinct architectures to evaluate.", min=1)] = 300,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            help="Distinct architectures to evaluate; shorter trainings count as their share.",
+            show_default="300, or no limit where another budget is given",
+            min=1,
+        ),
+    ] = None,
+    budget_seconds: Annotated[float | None, typer.Option(help="Simulated training seconds to spend.")] = None,
+    budget_joules: Annotated[float | None, typer.Option(help="Training energy to spend, in joules.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the searcher.", min=0)] = 0,
     noise_seed: Annotated[
         int | None,
@@ -118,6 +127,10 @@ def search(
     known: Annotated[
         bool, typer.Option("--known/--no-known", help="Let the searcher know objectives that cost nothing beforehand.")
     ] = True,
+    fidelities: Annotated[
+        bool, typer.Option("--fidelities/--no-fidelities", help="Let the searcher train for fewer epochs.")
+    ] = True,
+    workers: Annotated[int, typer.Option(help="Simulated workers, on a virtual clock.", min=1)] = 1,
     as_json: Json = False,
 ) -> None:
     """Search a problem for its Pareto front and write the run."""
@@ -126,7 +139,7 @@ def search(
     request = searching.SearchRequest(
         problem=problem,
         searcher=searcher,
-        budget=budget,
+        budget=300 if budget is None and budget_seconds is None and budget_joules is None else budget,
         seed=seed,
         noise_seed=noise_seed,
         options=_options(option or []),
@@ -134,6 +147,10 @@ def search(
         html=html,
         force=force,
         known=known,
+        fidelities=fidelities,
+        workers=workers,
+        budget_seconds=budget_seconds,
+        budget_joules=budget_joules,
         constraints=tuple(constraint or ()),
         prefer=_preference(prefer) if prefer is not None else {},
     )
@@ -296,11 +313,12 @@ def table_build(
 @table_app.command("devices")
 def table_devices(
     out: Annotated[Path | None, typer.Option(help="Markdown file to write; printed otherwise.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Picture to write: the fronts on a device of each class.")] = None,
 ) -> None:
     """Every device as a Markdown table: class, measured or modelled, unit, precision, batch, runtime, noise, source."""
     from nasbench_mo.cli import tables
 
-    tables.devices(out=out)
+    tables.devices(out=out, plot=plot)
 
 
 @table_app.command("verify")

@@ -33,7 +33,7 @@ class SearchRequest:
 
     problem: str
     searcher: str
-    budget: int
+    budget: int | None
     seed: int
     noise_seed: int | None
     options: Mapping[str, float | int | str]
@@ -41,6 +41,10 @@ class SearchRequest:
     html: Path | None
     force: bool
     known: bool = True
+    fidelities: bool = True
+    workers: int = 1
+    budget_seconds: float | None = None
+    budget_joules: float | None = None
     constraints: tuple[str, ...] = ()
     prefer: Mapping[str, float] = field(default_factory=dict)
 
@@ -73,6 +77,10 @@ def search(request: SearchRequest, *, as_json: bool) -> None:
             out=request.out,
             overwrite=request.force,
             known=request.known,
+            fidelities=request.fidelities,
+            workers=request.workers,
+            budget_seconds=request.budget_seconds,
+            budget_joules=request.budget_joules,
             progress=progress,
         )
     if request.html is not None:
@@ -125,6 +133,7 @@ def _facts(finished: Run, opened: Problem, *, out: Path) -> dict[str, Any]:
         "seed": finished.identity.seed,
         "noise_seed": finished.identity.noise_seed,
         "evaluations": len(finished),
+        **_spent(finished),
         "constraints": list(finished.identity.constraints),
         "infeasible": int(finished.infeasible.sum()),
         "hypervolume_share": _shares(finished, opened),
@@ -137,16 +146,48 @@ def _facts(finished: Run, opened: Problem, *, out: Path) -> dict[str, Any]:
     }
 
 
+def _spent(finished: Run) -> dict[str, Any]:
+    """What was paid, and how it was scheduled: nothing of a plain run, in which every row is one evaluation."""
+    facts: dict[str, Any] = {}
+    if "spent" in finished.environment:
+        facts["spent"] = finished.environment["spent"]
+    if finished.epochs is not None:
+        facts["evaluations_by_epochs"] = {
+            str(e): int((finished.epochs == e).sum()) for e in finished.identity.fidelities if e in finished.epochs
+        }
+    if finished.identity.workers > 1:
+        facts["workers"] = finished.identity.workers
+        facts["scheduling"] = finished.environment["scheduling"]
+        facts["clock_s"] = float(finished.simulated_s[-1]) if len(finished) else 0.0
+    return facts
+
+
+def _spent_text(finished: Run) -> str:
+    facts = _spent(finished)
+    if not facts:
+        return ""
+    parts = [f"{amount:.6g} {unit}" for unit, amount in facts.get("spent", {}).items()]
+    lines = [f"spent  {', '.join(parts)}"]
+    if "evaluations_by_epochs" in facts:
+        counts = [f"{n} of {e} epochs" for e, n in facts["evaluations_by_epochs"].items()]
+        lines.append(f"       trainings: {', '.join(counts)}; the front is that of the full ones")
+    if "workers" in facts:
+        lines.append(
+            f"       {facts['workers']} workers, {facts['scheduling']}; the clock says {facts['clock_s']:.6g} s"
+        )
+    return "\n".join(lines)
+
+
 def _print_run(finished: Run, opened: Problem, *, request: SearchRequest) -> None:
     width = min(100, max(40, shutil.get_terminal_size((90, 24)).columns))
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     true_front = opened.true_front() if opened.space.enumerable else None
-    on_front = _front_mask(finished)
+    on_front, full = _front_mask(finished), finished.full
     for j in range(1, opened.n_objectives):
         print(
             draw_front(
-                finished.F,
-                on_front=on_front,
+                finished.F[full],
+                on_front=on_front[full],
                 true_front=true_front,
                 x_label=_label(opened, j),
                 y_label=_label(opened, 0),
@@ -174,6 +215,8 @@ def _print_run(finished: Run, opened: Problem, *, request: SearchRequest) -> Non
         if "test" in shares:
             print(f"       {shares['test']:.4f} of the test front's hypervolume, for the same architectures")
         print(f"       anytime {sparkline(finished.hypervolume_curve(), width=min(60, width - 20), unicode=unicode)}")
+    if spent := _spent_text(finished):
+        print(spent)
     written = [request.out] + ([request.html] if request.html else [])
     print("wrote " + " and ".join(relative(path) for path in written))
 
@@ -218,6 +261,7 @@ def _front_mask(finished: Run) -> NDArray[np.bool_]:
 def front_page(finished: Run, opened: Problem) -> FrontPage:
     """The interactive page of a run."""
     identity = finished.identity
+    full = finished.full
     shares = _shares(finished, opened)
     versions = ", ".join(f"{k} {v}" for k, v in finished.environment["versions"].items())
     facts = {
@@ -227,7 +271,10 @@ def front_page(finished: Run, opened: Problem) -> FrontPage:
         **({"subject to": " and ".join(identity.constraints)} if identity.constraints else {}),
         "seed": str(identity.seed),
         "noise seed": str(identity.noise_seed),
-        "evaluations": f"{len(finished)} distinct architectures",
+        "evaluations": f"{len(finished)} distinct architectures"
+        if finished.epochs is None
+        else f"{full.sum()} of the full training shown; {len(finished)} in all, for the price of "
+        f"{finished.environment['spent']['evaluations']:g}",
         "share of HV*": ", ".join(f"{k} {v:.4f}" for k, v in shares.items()),
         "data": identity.data_hash,
         "versions": versions,
@@ -239,10 +286,10 @@ def front_page(finished: Run, opened: Problem) -> FrontPage:
         title=f"{identity.searcher} on {identity.problem}",
         subtitle=opened.description,
         axes=tuple(Axis(label=_axis(o), column=o.column, unit=o.unit, kind=o.kind) for o in opened.observed_objectives),
-        architectures=tuple(finished.archs),
-        F=finished.F,
-        on_front=_front_mask(finished),
+        architectures=tuple(arch for arch, shown in zip(finished.archs, full, strict=True) if shown),
+        F=finished.F[full],
+        on_front=_front_mask(finished)[full],
         true_front=opened.true_front() if opened.space.enumerable else None,
-        hypervolume_share=finished.hypervolume_curve() if opened.has_manifest else None,
+        hypervolume_share=finished.hypervolume_curve()[full] if opened.has_manifest else None,
         facts=tuple(facts.items()),
     )

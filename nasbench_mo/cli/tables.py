@@ -57,10 +57,14 @@ def build(request: BuildRequest) -> None:
     print(f"wrote {request.out / made.table.id}")
 
 
-def devices(*, out: Path | None) -> None:
-    """Every device as a Markdown page."""
+def devices(*, out: Path | None, plot: Path | None) -> None:
+    """Every device as a Markdown page, and the fronts on some of them as a picture."""
+    from nasbench_mo.benchmark.device_fronts import plot_device_fronts
     from nasbench_mo.benchmark.devices import devices_markdown
 
+    if plot is not None:
+        plot_device_fronts(plot)
+        print(f"wrote {plot}")
     text = devices_markdown(command="nasbench-mo table devices")
     if out is None:
         print(text, end="")

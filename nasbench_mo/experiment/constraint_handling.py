@@ -39,9 +39,16 @@ _LEAST_RANGE = 1e-9
 
 @final
 class PenalisedValues:
-    """Turns true values into values in which constraints show, by a scale that the first ones fix."""
+    """Turns true values into values in which constraints show, by a scale that the first ones fix.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    problem
+        Whose constraints they are; None where violations are given.
+    """
+
+    def __init__(self, problem: Problem | None = None) -> None:
+        self.problem = problem
         self._high: Floats | None = None
         self._range: Floats | None = None
 
@@ -79,7 +86,7 @@ def hand_over(problem: Problem, searcher: Searcher) -> PenalisedValues | None:
     if not bounds:
         return None
     if not searcher.wants_constraints:
-        return PenalisedValues()
+        return PenalisedValues(problem)
     if not searcher.n_told:
         searcher.set_constraints(
             bounds.upper, lower=bounds.lower, known=bounds.violation_beside if bounds.beside else None
@@ -89,6 +96,13 @@ def hand_over(problem: Problem, searcher: Searcher) -> PenalisedValues | None:
             f"{searcher!r} was told values before it had the constraints of {problem.id!r}; call set_constraints first"
         )
     return None
+
+
+def as_told(penalised: PenalisedValues | None, X: NDArray[Any], F: Floats) -> Floats:
+    """What a searcher is told of the observed values (k, m) of architectures: as they are, or penalised."""
+    if penalised is None or penalised.problem is None:
+        return F
+    return penalised.told(F, violation=penalised.problem.violation(X, F=F))
 
 
 def _share(ratio: NDArray[Any]) -> Floats:

@@ -2,7 +2,7 @@
 
 The budget counts distinct architectures (distinct strings). A proposal that was evaluated before is answered from
 memory, costs nothing and makes no row; how often that happened is recorded. A searcher that proposes nothing new
-many times in a row ends the run.
+many times in a row ends the run. Shorter trainings, other budgets and simulated workers: :mod:`.scheduling`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from nasbench_mo.benchmark import Evaluator, Problem, problem
 from nasbench_mo.cluster import run_ordered
 from nasbench_mo.errors import ExhaustedError, RunError, SearcherError
-from nasbench_mo.experiment.constraint_handling import PenalisedValues, hand_over
+from nasbench_mo.experiment.constraint_handling import PenalisedValues, as_told, hand_over
 from nasbench_mo.experiment.preference import preference_options
+from nasbench_mo.experiment.scheduling import Budget, Scheduler
 from nasbench_mo.experiment.storage import Journal
 from nasbench_mo.experiment.trajectory import Identity, Run
 from nasbench_mo.search import Searcher
@@ -46,12 +47,16 @@ def run(
     problem: Problem,
     searcher: Searcher | str,
     *,
-    budget: int,
+    budget: int | None = None,
     seed: int | None = None,
     noise_seed: int | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     known: bool = True,
+    fidelities: bool = True,
+    workers: int = 1,
+    budget_seconds: float | None = None,
+    budget_joules: float | None = None,
     prefer: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -68,7 +73,8 @@ def run(
     searcher
         A searcher that has not been told anything yet, or the name of one.
     budget
-        Distinct architectures to evaluate.
+        Distinct architectures to evaluate; None where another budget is given. One of fewer epochs counts as its share
+        of the full training: :mod:`.scheduling` says what exactly is paid.
     seed
         Seed of a searcher given by name; 0 if not given. A searcher object has its own.
     noise_seed
@@ -81,11 +87,17 @@ def run(
     known
         Offer the searcher the objectives that cost nothing (:meth:`.Problem.known_objectives`) as known functions. A
         searcher that has no use for them is not affected.
+    fidelities
+        Offer the searcher trainings of fewer epochs (:attr:`.Problem.fidelities`), if it has a use for them.
+    workers
+        Simulated workers that evaluate side by side on a virtual clock.
+    budget_seconds, budget_joules
+        Simulated training seconds and training energy to spend, of all workers together.
     prefer
         What is preferred, in the objectives' units: ``{"error": 8, "latency_ms": 5}``. For a searcher given by name
         that can use it: the box below these values for ``default``, an aspiration point for ``r-nsga2``.
     progress
-        Called with (done, budget) after each batch.
+        Called with (done, budget) after each batch, in the unit of the first budget that is given.
 
     Returns
     -------
@@ -94,16 +106,23 @@ def run(
     Raises
     ------
     RunError
-        The budget is not positive, ``out`` holds a run already, or its journal belongs to another run.
+        The budget is not positive or the problem cannot count it, workers cannot be simulated for want of training
+        seconds, ``out`` holds a run already, or its journal belongs to another run.
     SearcherError
         The searcher belongs to another space or number of objectives, was used before, or takes no preference.
     """
-    budget = _whole("budget", budget, least=1)
+    budget = None if budget is None else _whole("budget", budget, least=1)
+    workers = _whole("workers", workers, least=1)
+    limits = Budget(evaluations=budget, seconds=budget_seconds, joules=budget_joules)
+    limits.check(problem)
     searcher = _ready_searcher(searcher, problem=problem, seed=seed, prefer=prefer)
     penalised = hand_over(problem, searcher)
     known = known and penalised is None
     if known and searcher.wants_known and not searcher.n_told:  # one that was told keeps what it was offered before
         searcher.set_known(problem.known_objectives())
+    if fidelities and searcher.wants_fidelities and problem.fidelities and not searcher.n_told:
+        searcher.set_fidelities(problem.fidelities)
+    _check_fidelities(searcher, problem)
     noise_seed = searcher.seed if noise_seed is None else _whole("noise_seed", noise_seed, least=0)
     identity = Identity(
         problem=problem.id,
@@ -116,14 +135,32 @@ def run(
         noise_seed=noise_seed,
         budget_evaluations=budget,
         known_objectives=_known_columns(searcher, problem),
+        fidelities=searcher.fidelities if searcher.wants_fidelities else (),
+        fidelities_hash=problem.fidelities_hash if searcher.wants_fidelities and searcher.fidelities else "",
+        workers=workers,
+        budget_seconds=None if budget_seconds is None else float(budget_seconds),
+        budget_joules=None if budget_joules is None else float(budget_joules),
         constraints=problem.constraint_set.texts,
     )
     target = Path(out) if out is not None else None
     journal = _open_journal(target, identity=identity, overwrite=overwrite) if target is not None else None
-    loop = _Loop(problem, searcher, evaluator=problem.observation(noise_seed), journal=journal)
-    loop.penalised = penalised
     try:
-        finished = loop.until(budget, identity=identity, progress=progress)
+        if budget is not None and limits == Budget(evaluations=budget) and workers == 1 and not identity.fidelities:
+            loop = _Loop(problem, searcher, evaluator=problem.observation(noise_seed), journal=journal)
+            loop.penalised = penalised
+            finished = loop.until(budget, identity=identity, progress=progress)
+        else:
+            scheduler = Scheduler(
+                problem,
+                searcher,
+                noise_seed=noise_seed,
+                budget=limits,
+                workers=workers,
+                patience=PATIENCE,
+                journal=journal,
+            )
+            scheduler.penalised = penalised
+            finished = scheduler.run(identity, environment=environment(), progress=progress)
         if target is not None and journal is not None:
             finished.save(target)
             journal.remove()
@@ -140,9 +177,13 @@ class RunRequest:
     problem: str
     searcher: str
     seed: int
-    budget: int
+    budget: int | None
     options: Mapping[str, float | int | str]
     known: bool = True
+    fidelities: bool = True
+    workers: int = 1
+    budget_seconds: float | None = None
+    budget_joules: float | None = None
     constraints: tuple[str, ...] = ()
     prefer: Mapping[str, float] | None = None
 
@@ -152,9 +193,13 @@ def run_many(
     searcher: str,
     *,
     seeds: Sequence[int],
-    budget: int,
+    budget: int | None = None,
     n_processes: int = 1,
     known: bool = True,
+    fidelities: bool = True,
+    workers: int = 1,
+    budget_seconds: float | None = None,
+    budget_joules: float | None = None,
     constraints: Sequence[str] = (),
     prefer: Mapping[str, float] | None = None,
     **options: float | int | str,
@@ -171,6 +216,10 @@ def run_many(
             budget=budget,
             options=options,
             known=known,
+            fidelities=fidelities,
+            workers=workers,
+            budget_seconds=budget_seconds,
+            budget_joules=budget_joules,
             constraints=tuple(constraints),
             prefer=prefer,
         )
@@ -183,7 +232,16 @@ def _run_request(request: RunRequest) -> Run:
     opened = problem(request.problem).constrained(*request.constraints)
     options = {**request.options, **_preferred(request.searcher, opened, request.prefer)}
     searcher = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **options)
-    return run(opened, searcher, budget=request.budget, known=request.known)
+    return run(
+        opened,
+        searcher,
+        budget=request.budget,
+        known=request.known,
+        fidelities=request.fidelities,
+        workers=request.workers,
+        budget_seconds=request.budget_seconds,
+        budget_joules=request.budget_joules,
+    )
 
 
 class _Loop:
@@ -219,7 +277,7 @@ class _Loop:
                 break
             before = len(self.archs)
             F = self._values(X)
-            self.searcher.tell(X, self._told(X, F))
+            self.searcher.tell(X, as_told(self.penalised, X, F))
             idle = 0 if len(self.archs) > before else idle + 1
             if progress is not None and len(self.archs) > before:
                 progress(len(self.archs), budget)
@@ -228,10 +286,6 @@ class _Loop:
                 break
         self._check_replayed()
         return self._finish(identity, started_utc=started_utc, ended=ended)
-
-    def _told(self, X: NDArray[Any], F: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What the searcher is told of observed values, (k, m)."""
-        return F if self.penalised is None else self.penalised.told(F, violation=self.problem.violation(X, F=F))
 
     def _values(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Observed values of proposals, (k, m): evaluated if new, from memory otherwise."""
@@ -365,6 +419,15 @@ def _open_journal(target: Path, *, identity: Identity, overwrite: bool) -> Journ
 def _known_columns(searcher: Searcher, problem: Problem) -> tuple[str, ...]:
     """Columns that the searcher was offered as known; none where it has no use for them."""
     return tuple(problem.objectives[j].column for j in searcher.known_objectives) if searcher.wants_known else ()
+
+
+def _check_fidelities(searcher: Searcher, problem: Problem) -> None:
+    """Refuse a searcher that was offered other trainings beforehand than the problem has."""
+    if searcher.wants_fidelities and searcher.fidelities and searcher.fidelities != problem.fidelities:
+        raise SearcherError(
+            f"{searcher!r} was offered trainings of {', '.join(map(str, searcher.fidelities))} epochs; problem "
+            f"{problem.id!r} has {', '.join(map(str, problem.fidelities)) or 'the full one alone'}"
+        )
 
 
 def _whole(name: str, value: object, *, least: int) -> int:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,28 +25,41 @@ FORMAT_VERSION = 1
 _META = b"nasbench_mo_run"
 AnyRun = TypeVar("AnyRun", bound=Run)
 
+#: Fields of an identity that older runs do not have, and what their absence says.
+_LATER: Mapping[str, object] = {
+    "known_objectives": [],
+    "constraints": [],
+    "fidelities": [],
+    "fidelities_hash": "",
+    "workers": 1,
+    "budget_seconds": None,
+    "budget_joules": None,
+}
+
 
 def identity_to_dict(identity: Identity) -> dict[str, Any]:
     """Return an identity as plain types."""
     fields = {f.name: getattr(identity, f.name) for f in dataclasses.fields(identity)}
     fields["objectives"] = [o.to_dict() for o in identity.objectives]
     fields["searcher_options"] = dict(identity.searcher_options)
-    for name in ("known_objectives", "constraints"):
-        # absent where there are none: so a run without them is written, and resumed, as before the field existed
-        texts = list(fields.pop(name))
-        fields |= {name: texts} if texts else {}
-    return fields
+    for name in ("known_objectives", "constraints", "fidelities"):
+        fields[name] = list(fields[name])
+    # absent where they say nothing: so a run without them is written, and resumed, as before the fields existed
+    return {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
 
 
 def identity_from_dict(fields: dict[str, Any]) -> Identity:
     """Rebuild an identity from plain types."""
     objectives = tuple(Objective.from_dict(o) for o in fields["objectives"])
-    texts = {name: tuple(fields.get(name, ())) for name in ("known_objectives", "constraints")}
-    return Identity(**{**fields, "objectives": objectives, **texts})
+    later = {name: tuple(fields.get(name, ())) for name in ("known_objectives", "constraints", "fidelities")}
+    return Identity(**{**fields, "objectives": objectives, **later})
 
 
 def to_arrow(run: Run) -> Any:
-    """The run as an Arrow table: one row an evaluation, its identity in the schema metadata."""
+    """The run as an Arrow table: one row an evaluation, its identity in the schema metadata.
+
+    A run that was offered several fidelities has the columns ``epochs`` and ``cost_evaluations`` besides.
+    """
     import pyarrow as pa
 
     fields = [pa.field("evaluation", pa.int64()), pa.field("arch", pa.string())]
@@ -59,11 +72,14 @@ def to_arrow(run: Run) -> Any:
     fields += [pa.field(name, pa.float64(), metadata={b"unit": b"s"}) for name in ("wall_s", "simulated_s")]
     arrays.append(pa.array(_status(run.degenerate, run.infeasible), pa.string()))
     arrays += [pa.array(run.wall_s), pa.array(run.simulated_s, from_pandas=True)]
+    if run.epochs is not None:
+        fields += [pa.field("epochs", pa.int64()), pa.field("cost_evaluations", pa.float64())]
+        arrays += [pa.array(run.epochs, pa.int64()), pa.array(run.cost_evaluations)]
     meta = {
         "format": FORMAT_VERSION,
         "identity": identity_to_dict(run.identity),
         "environment": dict(run.environment),
-        "content_sha256": _content_hash(run.archs, run.F),
+        "content_sha256": _content_hash(run.archs, run.F, epochs=run.epochs),
     }
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata={_META: json.dumps(meta).encode()}))
 
@@ -111,13 +127,17 @@ def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Pr
         F[:, j] = table.column(objective.column).to_numpy()
     if not np.isfinite(F).all():
         raise RunError("an objective value is missing or not finite")
-    if table.column("evaluation").to_pylist() != list(range(len(archs))) or len(set(archs)) != len(archs):
+    epochs = table.column("epochs").to_numpy() if identity.fidelities else None
+    if epochs is not None and not np.isin(epochs, identity.fidelities).all():
+        raise RunError(f"expected epochs of {', '.join(map(str, identity.fidelities))}")
+    distinct = set(archs) if epochs is None else set(zip(archs, epochs.tolist(), strict=True))
+    if table.column("evaluation").to_pylist() != list(range(len(archs))) or len(distinct) != len(archs):
         raise RunError("expected the evaluations 0, 1, 2, ... of distinct architectures")
     status = np.array(table.column("status").to_pylist())
     infeasible = status == "infeasible" if identity.constraints else np.zeros(len(archs), dtype=bool)
     if status.tolist() != _status(degenerate, infeasible):
         raise RunError(f"the status column does not say which architectures of {home.name!r} are degenerate")
-    if meta["content_sha256"] != _content_hash(archs, F):
+    if meta["content_sha256"] != _content_hash(archs, F, epochs=epochs):
         raise RunError("architectures or values are not those that were written: rows are missing or were changed")
     return cls(
         identity=identity,
@@ -130,6 +150,8 @@ def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Pr
         simulated_s=table.column("simulated_s").to_numpy().astype(np.float64),
         environment=meta["environment"],
         source=problem,
+        epochs=epochs,
+        cost_evaluations=None if epochs is None else table.column("cost_evaluations").to_numpy(),
     )
 
 
@@ -147,10 +169,12 @@ def _space_of(identity: Identity, *, problem: Problem | None) -> SearchSpace:
     return space(identity.space)
 
 
-def _content_hash(archs: list[str], F: NDArray[np.float64]) -> str:
-    """SHA-256 over the architectures and the values, in order."""
+def _content_hash(archs: list[str], F: NDArray[np.float64], *, epochs: NDArray[np.intp] | None) -> str:
+    """SHA-256 over the architectures, the values and, where there are several, the epochs, in order."""
     digest = hashlib.sha256("\n".join(archs).encode())
     digest.update(np.ascontiguousarray(F, dtype="<f8").tobytes())
+    if epochs is not None:
+        digest.update(np.ascontiguousarray(epochs, dtype="<i8").tobytes())
     return digest.hexdigest()
 
 
@@ -183,6 +207,10 @@ class Journal:
         self._n_objectives = len(identity.objectives)
         self.values: dict[str, tuple[list[float], float, float]] = {}
         self.order: list[str] = []
+        #: Of each evaluation after how many epochs it was made; None where there is only the full training.
+        self.epochs: list[int | None] = []
+        self._rows: list[tuple[list[float], float, float]] = []
+        self._distinct: set[tuple[str, int | None]] = set()
         self._stream: io.TextIOWrapper | None = None
         self._lock = FileLock(path.with_name(path.name + ".lock"))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,8 +227,8 @@ class Journal:
             self.close()
             raise
 
-    def append(self, archs: list[str], *, F: Any, wall_s: Any, simulated_s: Any) -> None:
-        """Add evaluations and flush them to disk."""
+    def append(self, archs: list[str], *, F: Any, wall_s: Any, simulated_s: Any, epochs: int | None = None) -> None:
+        """Add evaluations, all after as many epochs, and flush them to disk."""
         if self._stream is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = not self.path.exists()
@@ -208,8 +236,12 @@ class Journal:
             if fresh:
                 self._stream.write(self._head + "\n")
         for row in zip(archs, F.tolist(), wall_s.tolist(), simulated_s.tolist(), strict=True):
-            self._stream.write(json.dumps(row) + "\n")
+            self._stream.write(json.dumps(row if epochs is None else (*row, epochs)) + "\n")
         self._stream.flush()
+
+    def at(self, index: int) -> tuple[list[float], float, float]:
+        """Values, wall seconds and simulated seconds of an evaluation that it holds."""
+        return self._rows[index]
 
     def columns(self, archs: list[str]) -> tuple[list[list[float]], list[float], list[float]]:
         """Values, wall seconds and simulated seconds of some architectures that it holds."""
@@ -252,10 +284,12 @@ class Journal:
 
     def _take(self, line: bytes) -> None:
         try:
-            arch, F, wall_s, simulated_s = json.loads(line)
+            arch, F, wall_s, simulated_s, *rest = json.loads(line)
             numbers = [*F, wall_s, simulated_s]
-            whole = isinstance(arch, str) and len(F) == self._n_objectives
-            whole = whole and arch not in self.values and all(isinstance(v, float) for v in numbers)
+            epochs = rest[0] if rest else None
+            whole = isinstance(arch, str) and len(F) == self._n_objectives and len(rest) <= 1
+            whole = whole and (not rest or type(epochs) is int) and (arch, epochs) not in self._distinct
+            whole = whole and all(isinstance(v, float) for v in numbers)
         except (ValueError, TypeError):
             whole = False
         if not whole:
@@ -265,6 +299,9 @@ class Journal:
             )
         self.values[arch] = (F, wall_s, simulated_s)
         self.order.append(arch)
+        self.epochs.append(epochs)
+        self._rows.append((F, wall_s, simulated_s))
+        self._distinct.add((arch, epochs))
 
     def _complete_lines(self) -> Iterator[bytes]:
         with self.path.open("rb") as stream:

@@ -27,7 +27,9 @@ class Identity:
 
     ``noise_seed`` chose the training seeds that were seen, apart from ``seed``, which is the searcher's.
     ``known_objectives`` are the columns that the searcher was told beforehand for every architecture; none where it
-    has no use for them, and in runs of versions that could not. ``constraints`` are those of the problem, as texts.
+    has no use for them, and in runs of versions that could not. ``fidelities`` are the epochs that it was offered, none
+    where it has no use for shorter trainings; ``fidelities_hash`` covers their values where ``data_hash`` does not. A
+    budget that was not set is None. ``constraints`` are those of the problem, as texts.
     """
 
     problem: str
@@ -38,9 +40,23 @@ class Identity:
     searcher_options: Mapping[str, float | int | str]
     seed: int
     noise_seed: int
-    budget_evaluations: int
+    budget_evaluations: int | None
     known_objectives: tuple[str, ...] = ()
+    fidelities: tuple[int, ...] = ()
+    fidelities_hash: str = ""
+    workers: int = 1
+    budget_seconds: float | None = None
+    budget_joules: float | None = None
     constraints: tuple[str, ...] = ()
+
+    def budget(self) -> str:
+        """The budget in words."""
+        parts = (
+            (self.budget_evaluations, "evaluations"),
+            (self.budget_seconds, "simulated seconds"),
+            (self.budget_joules, "joules"),
+        )
+        return " and ".join(f"{amount:g} {unit}" for amount, unit in parts if amount is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +98,14 @@ class Run:
         (n,) whether an architecture violates a constraint by the values that were seen; such rows are never on a front.
         None where the problem has no constraints.
     wall_s, simulated_s
-        (n,) seconds from the start until a value was known: of this machine, and of the published trainings one
-        after the other (NaN where unknown).
+        (n,) seconds from the start until a value was known: of this machine, and of the published trainings, one
+        after the other or side by side on simulated workers (NaN where unknown).
     environment
         Versions, machine, times, and how the run ended.
+    epochs
+        (n,) after how many epochs each row was evaluated; None where all had the full training.
+    cost_evaluations
+        (n,) what had been paid when a value was known, in full trainings; None where that is one a row.
     """
 
     def __init__(
@@ -101,6 +121,8 @@ class Run:
         environment: Mapping[str, Any],
         infeasible: NDArray[np.bool_] | None = None,
         source: Problem | None = None,
+        epochs: NDArray[np.intp] | None = None,
+        cost_evaluations: NDArray[np.float64] | None = None,
     ) -> None:
         self.identity = identity
         self.X = X
@@ -111,6 +133,8 @@ class Run:
         self.wall_s = wall_s
         self.simulated_s = simulated_s
         self.environment = environment
+        self.epochs = epochs
+        self.cost_evaluations = np.arange(1.0, len(archs) + 1) if cost_evaluations is None else cost_evaluations
         self._problem = source
 
     def __getstate__(self) -> dict[str, Any]:
@@ -122,7 +146,16 @@ class Run:
 
     def __repr__(self) -> str:
         i = self.identity
+        if i.fidelities or i.budget_evaluations is None:
+            return f"Run({i.problem!r}, {i.searcher!r}, seed={i.seed}, {len(self)} rows for {i.budget()})"
         return f"Run({i.problem!r}, {i.searcher!r}, seed={i.seed}, {len(self)} of {i.budget_evaluations} evaluations)"
+
+    @property
+    def full(self) -> NDArray[np.bool_]:
+        """Rows that had the full training, (n,): only they count for a front and its hypervolume."""
+        if self.epochs is None:
+            return np.ones(len(self), dtype=bool)
+        return np.asarray(self.epochs == self.identity.fidelities[-1])
 
     @cached_property
     def problem(self) -> Problem:
@@ -146,8 +179,8 @@ class Run:
         return found
 
     def front(self) -> Front:
-        """The front as the searcher saw it: what it would hand over."""
-        usable = np.flatnonzero(~self.degenerate & ~self.infeasible)
+        """The front of the full trainings as the searcher saw it: what it would hand over."""
+        usable = np.flatnonzero(~self.degenerate & ~self.infeasible & self.full)
         index = usable[nondominated(self.F[usable], keep_duplicates=True)] if usable.size else usable
         index = index[np.lexsort(self.F[index].T[::-1])]
         return Front(evaluation=index, archs=tuple(self.archs[i] for i in index), X=self.X[index], F=self.F[index])
@@ -169,7 +202,8 @@ class Run:
     def hypervolume_curve(self, *, on: View = "score") -> NDArray[np.float64]:
         """HV / HV* after each evaluation, (n,): the front observed so far, valued as :meth:`hypervolume` does.
 
-        It may fall where noise makes the searcher prefer a worse architecture.
+        It may fall where noise makes the searcher prefer a worse architecture. A row of fewer epochs leaves it as it
+        was, but had its price: :attr:`cost_evaluations` and :attr:`simulated_s` are what to draw it against.
 
         Notes
         -----
@@ -183,8 +217,9 @@ class Run:
         curve = np.zeros(len(self))
         members: list[int] = []
         current = 0.0
+        usable = ~self.degenerate & ~self.infeasible & self.full
         for i in range(len(self)):
-            if not (self.degenerate[i] or self.infeasible[i]) and self._enters(i, members):
+            if usable[i] and self._enters(i, members):
                 members = [k for k in members if not _dominates(self.F[i], self.F[k])] + [i]
                 current = hypervolume(scaled[members], reference=reference)
             curve[i] = current

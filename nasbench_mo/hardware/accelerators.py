@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, final
 
@@ -21,9 +22,11 @@ from nasbench_mo.hardware.fpga_design import FpgaConfig
 from nasbench_mo.hardware.fpga_parts import fpga_part
 from nasbench_mo.hardware.fpga_resources import resources
 from nasbench_mo.hardware.shapes import LayerShape
+from nasbench_mo.hardware.workload import Workload
 from nasbench_mo.objective import Objective
 from nasbench_mo.space import SearchSpace, space
 from nasbench_mo.space.accelerator import DATAFLOWS
+from nasbench_mo.table import Column
 
 Floats = NDArray[np.float64]
 
@@ -228,3 +231,38 @@ def accelerators(name: str) -> AcceleratorModel:
         known = ", ".join(ACCELERATORS)
         raise SpecError(f"unknown accelerators {name!r}; known: {known}.{did_you_mean(str(name), ACCELERATORS)}")
     return ACCELERATORS[name]()
+
+
+def design_columns(name: str, design: str, *, work: Workload) -> list[Column]:
+    """Latency and energy of every network of a workload's space on one accelerator, in lexicographic order.
+
+    Parameters
+    ----------
+    name, design
+        Kind of accelerator, and one of its space by its string.
+    work
+        The networks.
+
+    Raises
+    ------
+    SpecError
+        There is no such kind.
+    ArchitectureError
+        The design is not of its space.
+    """
+    model = accelerators(name)
+    A = model.space.encode([design])
+    costs = model.costs(work.counts(work.space.enumerate()), A, shapes=work.shapes)
+    settings = dict(setting.split("=") for setting in design.split(","))
+    return [
+        Column(
+            objective=replace(
+                model.objective(quantity),
+                device=f"{name} {design.replace(',', ' ')}",
+                precision=f"int{settings['bits']}",
+                note="dynamic energy" if quantity == "energy" and name == "asic" else None,
+            ),
+            values=costs[quantity][:, 0].copy(),
+        )
+        for quantity in ("latency", "energy")
+    ]

@@ -33,7 +33,7 @@ from nasbench_mo.hardware.asic_mapping import Dataflow
 from nasbench_mo.hardware.shapes import LayerShape, shape_name
 from nasbench_mo.hardware.workload import workload
 from nasbench_mo.objective import Objective
-from nasbench_mo.specification import mapping_of, read_specification
+from nasbench_mo.specification import mapping_of, read_specification, text_of
 from nasbench_mo.table import Column, Table, write_table
 
 #: Called with (done, total) layers.
@@ -43,6 +43,8 @@ Cost = Literal["cycles", "energy"]
 _JOURNAL = "journal.jsonl"
 _IDENTITY = "identity.json"
 _PJ_PER_UJ = 1e6
+#: Networks of a space too large to enumerate on which the closed form is compared.
+_COMPARED = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class GridSpec:
     bandwidths
         (buffer, DRAM) bits per cycle.
     shapes
-        Layer shapes, the rows of the tables.
+        Layer shapes, the rows of the tables; in a file they may be left out for those of the space's workload.
     about
         One paragraph for the cards.
     """
@@ -91,7 +93,10 @@ class GridSpec:
     def read(cls, path: Path) -> GridSpec:
         """Read and check a YAML specification."""
         names = [f.name for f in dataclasses.fields(cls)]
-        fields = read_specification(path, allowed=names, required=names)
+        fields = read_specification(path, allowed=names, required=[name for name in names if name != "shapes"])
+        if "shapes" not in fields:
+            work = workload(text_of(fields["space"], place=f"{path.name}: space"))
+            fields["shapes"] = [dataclasses.asdict(shape) for shape in work.shapes]
         for name in ("arrays", "buffer_kb", "bits", "dataflows", "bandwidths", "shapes"):
             if not isinstance(fields[name], list):
                 raise SpecError(f"{path.name}: {name} must be a list, got {fields[name]!r}")
@@ -342,6 +347,7 @@ def _columns(cost: Cost, values: NDArray[np.float64], *, configs: Sequence[AsicC
                 batch=1,
                 precision=f"int{config.bits}",
                 runtime=model,
+                convention="live",
                 note="one layer; DRAM only where it does not fit in the buffer; dynamic energy only",
             )
             yield Column(objective=objective, values=column)
@@ -352,7 +358,8 @@ def _closed_form(spec: GridSpec, costs: Mapping[Cost, NDArray[np.float64]]) -> M
     work = workload(spec.space)
     if set(work.shapes) != set(spec.shapes):
         return dict.fromkeys(costs)
-    X = work.space.enumerate()
+    few = work.space.enumerable
+    X = work.space.enumerate() if few else work.space.sample(_COMPARED, rng=np.random.default_rng(0))
     counts = work.counts(X[~work.space.degenerate(X)])[:, [work.shapes.index(shape) for shape in spec.shapes]]
     cycles, energy = agreement(
         counts, spec.shapes, spec.configs(), cycles=costs["cycles"], energy_pj=costs["energy"] * _PJ_PER_UJ
@@ -407,6 +414,7 @@ def _card(
             "batch": 1,
             "precision": " or ".join(f"int{bits}" for bits in spec.bits),
             "runtime": model["zigzag"],
+            "convention": "live",
         },
         "rows": len(spec.shapes),
         "accelerators": len(names),

@@ -35,6 +35,10 @@ SEARCHERS = Registry(
         "smac-forest": "nasbench_mo.search.smac_forest:SMACForestSearcher",
         "mo-bananas": "nasbench_mo.search.mo_bananas:MOBananasSearcher",
         "default": "nasbench_mo.search.default:DefaultSearcher",
+        "mo-asha": "nasbench_mo.search.mo_asha:MOASHASearcher",
+        "successive-halving": "nasbench_mo.search.successive_halving:SuccessiveHalvingSearcher",
+        "mo-hyperband": "nasbench_mo.search.mo_hyperband:MOHyperbandSearcher",
+        "pbt": "nasbench_mo.search.pbt:PBTSearcher",
     },
     group="nasbench_mo.searchers",
 )

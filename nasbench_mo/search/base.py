@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,10 +25,11 @@ class Searcher(ABC):
     and the same answers give the same proposals, in every process.
 
     What is not the same for every searcher is declared on its class: whether it takes architectures that it has not
-    proposed (:attr:`accepts_foreign`), whether it has a use for objectives that cost nothing (:attr:`wants_known`),
-    whether it keeps bounds of the objectives (:attr:`wants_constraints`), and by which option, if any, it is told what
-    is preferred (:attr:`preference_option`). Asking again before telling either yields more proposals or is refused
-    with a :class:`SearcherError`; nothing is lost by trying. One that has proposed everything raises
+    proposed (:attr:`accepts_foreign`), whether it has a use for objectives that cost nothing (:attr:`wants_known`) and
+    for shorter trainings (:attr:`wants_fidelities`), whether it keeps bounds of the objectives
+    (:attr:`wants_constraints`), and by which option, if any, it is told what is preferred (:attr:`preference_option`).
+    Asking again before telling either yields more proposals or is refused with a :class:`SearcherError`; nothing is
+    lost by trying. One that has proposed everything raises
     :class:`ExhaustedError`, again and again; one that cannot tell may repeat itself instead.
 
     Parameters
@@ -47,6 +49,9 @@ class Searcher(ABC):
     accepts_foreign: ClassVar[bool] = True
     #: Whether objectives that cost nothing to know (:meth:`set_known`) change what is proposed.
     wants_known: ClassVar[bool] = False
+    #: Whether shorter trainings (:meth:`set_fidelities`) change what is proposed. Then it is a
+    #: :class:`.MultiFidelitySearcher`, which is asked for architectures and epochs.
+    wants_fidelities: ClassVar[bool] = False
     #: Whether constraints (:meth:`set_constraints`) change what is proposed. One that does not want them has to be told
     #: values in which they show.
     wants_constraints: ClassVar[bool] = False
@@ -61,6 +66,7 @@ class Searcher(ABC):
         self.n_asked = 0
         self.n_told = 0
         self._known: dict[int, KnownColumn] = {}
+        self.fidelities: tuple[int, ...] = ()
         self._lower = np.full(self.n_objectives, -np.inf)
         self._upper = np.full(self.n_objectives, np.inf)
         self._known_violation: KnownColumn | None = None
@@ -124,6 +130,31 @@ class Searcher(ABC):
                     f"searcher {self.name!r}: known objective {j} must be a function of encodings, got {column!r}"
                 )
         self._known = {int(j): columns[j] for j in sorted(columns)}
+
+    def set_fidelities(self, epochs: Sequence[int]) -> None:
+        """Offer trainings of fewer epochs than the full one.
+
+        Whoever runs the search calls this before the first :meth:`ask`, and may leave it out. A searcher whose
+        :attr:`wants_fidelities` is False proposes the same with and without.
+
+        Parameters
+        ----------
+        epochs
+            After how many epochs an architecture can be evaluated, ascending; the last is the full training.
+
+        Raises
+        ------
+        SearcherError
+            Something was asked or told already, or the epochs are not positive integers in ascending order.
+        """
+        if self.n_asked or self.n_told:
+            raise SearcherError(f"searcher {self.name!r}: offer fidelities before the first ask")
+        offered = tuple(self._integer("each number of epochs", e, least=1) for e in epochs)
+        if not offered or any(a >= b for a, b in itertools.pairwise(offered)):
+            raise SearcherError(
+                f"searcher {self.name!r}: expected one or more numbers of epochs in ascending order, got {list(epochs)}"
+            )
+        self.fidelities = offered
 
     def _known_values(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Values of the known objectives, in the order of their indices: (n, k), k is 0 where none is known."""
@@ -220,9 +251,16 @@ class Searcher(ABC):
         SearcherError
             ``n`` is below 1, the last proposals have to be told first, or the algorithm broke this contract.
         """
+        self._check_size(n)
+        return self._proposed(self._ask(n), n)
+
+    def _check_size(self, n: int | None) -> None:
         if n is not None and n < 1:
             raise SearcherError(f"searcher {self.name!r}: ask for at least one architecture, got {n}")
-        X = self.space.check(self._ask(n))
+
+    def _proposed(self, X: NDArray[Any], n: int | None) -> NDArray[Any]:
+        """What the algorithm proposed where n were asked for, checked and counted."""
+        X = self.space.check(X)
         if not len(X) or (n is not None and len(X) > n):
             wanted = "at least 1" if n is None else f"1..{n}"
             raise SearcherError(f"searcher {self.name!r} proposed {len(X)} architectures where {wanted} were asked for")
@@ -244,6 +282,12 @@ class Searcher(ABC):
         SearcherError
             The shapes do not fit, a value is not finite, or it takes only what it proposed and this is not that.
         """
+        encodings, values = self._checked(X, F)
+        self._tell(encodings, values)
+        self.n_told += len(encodings)
+
+    def _checked(self, X: ArrayLike, F: ArrayLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """The searcher's own copies of what it is told, or a :class:`SearcherError`."""
         encodings = np.array(self.space.check(X))  # copies: the caller may reuse its arrays
         values = np.array(F, dtype=np.float64)
         expected = (len(encodings), self.n_objectives)
@@ -255,8 +299,7 @@ class Searcher(ABC):
                 f"searcher {self.name!r}: values must be finite; row {bad[0][0]}, objective {bad[0][1]} is "
                 f"{values[tuple(bad[0])]}"
             )
-        self._tell(encodings, values)
-        self.n_told += len(encodings)
+        return encodings, values
 
     @abstractmethod
     def _ask(self, n: int | None) -> NDArray[Any]: ...

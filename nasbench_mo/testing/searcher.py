@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from nasbench_mo.errors import ArchitectureError, ExhaustedError, SearcherError
 from nasbench_mo.objective import Objective
 from nasbench_mo.search import Searcher
+from nasbench_mo.search.multi_fidelity import MultiFidelitySearcher
 from nasbench_mo.space import CategoricalSpace, SearchSpace
 from nasbench_mo.testing._elsewhere import ElsewhereError, call_elsewhere
 from nasbench_mo.testing._law import Law, law, read_only
+from nasbench_mo.testing.multi_fidelity import MakeMultiFidelity, check_multi_fidelity_searcher
 
 if TYPE_CHECKING:
     from nasbench_mo.benchmark import Problem
@@ -51,6 +53,8 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
     - *constraints*: set before the first ask they do no harm, even where nothing keeps them, and change nothing unless
       ``wants_constraints``; with it, what is proposed keeps tight bounds more often than chance does; set later they
       are refused;
+    - *fidelities*: shorter trainings offered before the first ask change nothing unless ``wants_fidelities``; with it,
+      what :func:`check_multi_fidelity_searcher` says holds as well;
     - *exhausted space*: it may repeat itself for ever, or raise :class:`ExhaustedError` once all of a tiny space was
       proposed, and then at every further ask.
 
@@ -104,6 +108,8 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
         _is_offered_known(fresh, promise, n_objectives=n_objectives)
     with law(subject, "constraints may be set before the first ask, and are heeded as it declares") as promise:
         _is_constrained(fresh, promise, space=space, n_objectives=n_objectives)
+    with law(subject, "shorter trainings may be offered before the first ask, and only then") as promise:
+        _is_offered_fidelities(fresh, promise)
     with law(subject, "values that are not finite or have the wrong shape are refused without a trace") as promise:
         _refuses(fresh, promise, space=space, n_objectives=n_objectives)
     for m in (1, 2, 3):
@@ -125,6 +131,8 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
     if other_process:
         with law(subject, "its class and its options make it again, here and in another process") as promise:
             _is_made_again(fresh, promise)
+    if fresh(0).wants_fidelities:
+        check_multi_fidelity_searcher(cast(MakeMultiFidelity, make), space=space, n_objectives=n_objectives)
 
 
 def _describes_itself(make: Make, promise: Law, *, space: SearchSpace, n_objectives: int) -> None:
@@ -326,6 +334,19 @@ def _is_constrained(fresh: Callable[[int], Searcher], promise: Law, *, space: Se
     above = np.where(np.isinf(band["lower"]), -none, high + 1.0)
     crossed = partial(fresh(0).set_constraints, band["upper"], lower=above)
     promise.refuses(crossed, SearcherError, what="a lower bound above the upper one")
+
+
+def _is_offered_fidelities(fresh: Callable[[int], Searcher], promise: Law) -> None:
+    promise.holds(isinstance(fresh(0).wants_fidelities, bool), f"wants_fidelities is {fresh(0).wants_fidelities!r}")
+    searcher = fresh(0)
+    searcher.ask(1)
+    promise.refuses(partial(searcher.set_fidelities, (12, 200)), SearcherError, what="fidelities after the first ask")
+    if searcher.wants_fidelities:
+        promise.holds(isinstance(searcher, MultiFidelitySearcher), f"it is no {MultiFidelitySearcher.__name__}")
+        return
+    offered = fresh(0)
+    offered.set_fidelities((12, 200))
+    promise.holds(_transcript(offered) == _transcript(fresh(0)), "shorter trainings that it does not want changed it")
 
 
 def _exhausts(searcher: Searcher, promise: Law) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from nasbench_mo import artifacts
 from nasbench_mo.errors import ArtifactError, SpecError
-from nasbench_mo.specification import is_integer, mapping_of, read_specification
+from nasbench_mo.hardware.accelerators import ACCELERATORS, accelerators
+from nasbench_mo.specification import is_integer, mapping_of, read_specification, text_of
 from nasbench_mo.training.images import GTSRB_FILES, Images, ImageSet, read_arrays, read_gtsrb, subset
 from nasbench_mo.training.trainer import Recipe
 
@@ -139,6 +140,8 @@ class TrainedTableSpec:
         How the networks' latency on this machine's processor is measured.
     about
         One paragraph for the card.
+    accelerators
+        Kind of accelerator to a design of its space: what the networks cost on it is modelled.
     """
 
     id: str
@@ -149,6 +152,7 @@ class TrainedTableSpec:
     seeds: tuple[int, ...]
     latency: LatencySpec
     about: str
+    accelerators: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.space != "nb201":
@@ -164,7 +168,8 @@ class TrainedTableSpec:
         if not is_trained_table(path):
             raise SpecError(f"{path} has no 'measures: training': it is not the specification of a measured table")
         names = [f.name for f in dataclasses.fields(cls)]
-        fields = read_specification(path, allowed=[*names, "measures"], required=names)
+        required = [name for name in names if name != "accelerators"]
+        fields = read_specification(path, allowed=[*names, "measures"], required=required)
         if fields.pop("measures", None) != "training":
             raise SpecError(f"{path}: expected 'measures: training'")
         if not isinstance(fields["seeds"], list):
@@ -173,6 +178,7 @@ class TrainedTableSpec:
             **{
                 **fields,
                 "seeds": tuple(fields["seeds"]),
+                "accelerators": _designs(fields.get("accelerators", {}), place=f"{path.name}: accelerators"),
                 "images": _images(fields["images"], place=f"{path.name}: images"),
                 "recipe": Recipe(**_typed(Recipe, fields["recipe"], place=f"{path.name}: recipe")),
                 "latency": LatencySpec(**_typed(LatencySpec, fields["latency"], place=f"{path.name}: latency")),
@@ -279,14 +285,22 @@ def _images(value: object, *, place: str) -> GtsrbImages | ArrayImages:
     return IMAGES[name](**_typed(IMAGES[name], value, place=place))
 
 
+def _designs(value: object, *, place: str) -> dict[str, str]:
+    """Kinds of accelerators and their designs, each of its space."""
+    designs = mapping_of(value, place=place, allowed=list(ACCELERATORS), required=[])
+    for name, design in designs.items():
+        accelerators(name).space.encode([text_of(design, place=f"{place}: {name}")])
+    return designs
+
+
 def _typed(cls: Any, value: object, *, place: str) -> dict[str, Any]:
     """The fields of a dataclass out of a mapping; numbers must be numbers of the declared kind."""
     fields = dataclasses.fields(cls)
     known = mapping_of(value, place=place, allowed=[f.name for f in fields], required=[f.name for f in fields])
-    for field in fields:
-        given = known[field.name]
-        if field.type == "int" and not is_integer(given):
-            raise SpecError(f"{place}: {field.name} must be an integer, got {given!r}")
-        if field.type == "float" and (isinstance(given, bool) or not isinstance(given, int | float)):
-            raise SpecError(f"{place}: {field.name} must be a number, got {given!r}")
+    for wanted in fields:
+        given = known[wanted.name]
+        if wanted.type == "int" and not is_integer(given):
+            raise SpecError(f"{place}: {wanted.name} must be an integer, got {given!r}")
+        if wanted.type == "float" and (isinstance(given, bool) or not isinstance(given, int | float)):
+            raise SpecError(f"{place}: {wanted.name} must be a number, got {given!r}")
     return known

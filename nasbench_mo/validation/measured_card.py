@@ -197,6 +197,7 @@ is folded into the convolutions. Networks took turns in random order; the column
 {100 * latency.protocol.quantile:g} % quantile over {latency.protocol.rounds} turns, each the shortest of
 {latency.protocol.runs} runs. Two halves of the turns differ by {latency.noise_percent:.2f} % (median): the noise
 floor.""",
+        *_modelled(spec),
         "## What it holds\n\n" + _ranges(table, spec, rows=rows),
     ]
     if agreement is not None:
@@ -224,6 +225,16 @@ floor.""",
         parts.append(f"## Error against latency\n\n![Error against latency]({PLOT})")
     parts.append(f"Check rows yourself: `nasbench-mo table verify {spec.id} --rows 5 --seed 0`.")
     return "\n\n".join(parts)
+
+
+def _modelled(spec: TrainedTableSpec) -> list[str]:
+    if not spec.accelerators:
+        return []
+    designs = "; ".join(f"{name}: {design.replace(',', ', ')}" for name, design in spec.accelerators.items())
+    return [
+        f"""Latency and energy on accelerators are **modelled** by `nasbench_mo.hardware`, never measured; what their
+precision does to the error is not in the table. {designs}."""
+    ]
 
 
 def _ranges(table: Table, spec: TrainedTableSpec, *, rows: NDArray[np.intp]) -> str:

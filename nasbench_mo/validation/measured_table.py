@@ -18,6 +18,8 @@ from nasbench_mo import artifacts
 from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.hardware import processor_name
+from nasbench_mo.hardware.accelerators import design_columns
+from nasbench_mo.hardware.workload import workload
 from nasbench_mo.objective import Objective
 from nasbench_mo.profiling import LatencyProtocol, measure_latency, onnx_network
 from nasbench_mo.table import Column, Table, write_table
@@ -146,10 +148,16 @@ def build_measured_table(
     image_set = spec.read_images(images)
     latency = _latency(spec, image_set, path=folder / _LATENCY_FILE, progress=progress)
     trainings = finished_trainings(spec, work=folder)
+    skeleton = spec.recipe.skeleton(image_set)
     columns = [
         *training_columns(spec, trainings, search_space=nb201(), images=image_set),
-        *size_columns(nb201(), skeleton=spec.recipe.skeleton(image_set), dataset=image_set.name),
+        *size_columns(nb201(), skeleton=skeleton, dataset=image_set.name),
         latency_column(latency),
+        *(
+            column
+            for name, design in spec.accelerators.items()
+            for column in design_columns(name, design, work=workload(spec.space, skeleton=skeleton))
+        ),
     ]
     X = nb201().enumerate()
     with artifacts.staged_folder(target) as stage:

@@ -1,0 +1,1 @@
+"""Boards: searchers compared on fixed problems, from submissions whose every evaluation is checked."""
