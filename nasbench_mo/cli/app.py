@@ -119,6 +119,12 @@ def search(
         typer.Option(help="Seed that chooses the training runs that are seen.", show_default="the seed", min=0),
     ] = None,
     option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Setting of the searcher.")] = None,
+    constraint: Annotated[
+        list[str] | None, typer.Option(metavar="'COLUMN <= X'", help="Bound that architectures have to keep.")
+    ] = None,
+    prefer: Annotated[
+        str | None, typer.Option(metavar="COLUMN=X,...", help="Preferred values, for searchers that can use them.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Run file to write.")] = Path("run.parquet"),
     html: Annotated[Path | None, typer.Option(help="Also write an interactive page.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run file.")] = False,
@@ -149,6 +155,8 @@ def search(
         workers=workers,
         budget_seconds=budget_seconds,
         budget_joules=budget_joules,
+        constraints=tuple(constraint or ()),
+        prefer=_preference(prefer) if prefer is not None else {},
     )
     searching.search(request, as_json=as_json)
 
@@ -423,6 +431,18 @@ def _options_by_searcher(texts: list[str]) -> dict[str, dict[str, float | int | 
             raise SpecError(f"--option expects SEARCHER.NAME=VALUE; got {text!r}")
         grouped.setdefault(searcher, []).append(setting)
     return {searcher: _options(settings) for searcher, settings in grouped.items()}
+
+
+def _preference(text: str) -> dict[str, float]:
+    """Parse COLUMN=X,COLUMN=X."""
+    point: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        number = _number(value.strip())
+        if isinstance(number, str) or not name.strip() or name.strip() in point:
+            raise SpecError(f"--prefer expects COLUMN=NUMBER with commas between, each column once; got {text!r}")
+        point[name.strip()] = float(number)
+    return point
 
 
 def _number(text: str) -> float | int | str:

@@ -185,7 +185,7 @@ def _planned(
             settings = {**(corner if _takes_reference(name) else {}), **options.get(name, {})}
             for seed in seeds:
                 made = _searcher(name, problem, seed=seed, options=settings)
-                identity = prepare(
+                identity, _ = prepare(
                     problem, made, budget=Budget(evaluations=budget), noise_seed=seed, known=known, noise=noise
                 )
                 plan.append(

@@ -27,6 +27,8 @@ from nasbench_mo.benchmark import Evaluator, Problem, problem
 from nasbench_mo.cluster import run_ordered
 from nasbench_mo.errors import ExhaustedError, RunError, SearcherError
 from nasbench_mo.experiment.attempting import AllFailedError, Failures, attempt
+from nasbench_mo.experiment.constraint_handling import PenalisedValues, as_told, hand_over
+from nasbench_mo.experiment.preference import preference_options
 from nasbench_mo.experiment.scheduling import Budget, Scheduler
 from nasbench_mo.experiment.storage import Journal
 from nasbench_mo.experiment.trajectory import Identity, Run
@@ -58,9 +60,14 @@ def run(
     workers: int = 1,
     budget_seconds: float | None = None,
     budget_joules: float | None = None,
+    prefer: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Search a problem.
+    """Search a problem, under its constraints if it has any.
+
+    A searcher that takes constraints is given them. Another one is told values in which every feasible architecture
+    dominates every infeasible one (:mod:`.constraint_handling`), and is offered no known objectives, as they would not
+    be what it is told. The run holds the true values.
 
     Parameters
     ----------
@@ -92,6 +99,9 @@ def run(
         Simulated workers that evaluate side by side on a virtual clock.
     budget_seconds, budget_joules
         Simulated training seconds and training energy to spend, of all workers together.
+    prefer
+        What is preferred, in the objectives' units: ``{"error": 8, "latency_ms": 5}``. For a searcher given by name
+        that can use it: the box below these values for ``default``, an aspiration point for ``r-nsga2``.
     progress
         Called with (done, budget) after each batch, in the unit of the first budget that is given.
 
@@ -107,15 +117,15 @@ def run(
     OSError
         The user's function raised it: the machine's fault. The run goes on from there when it is given again.
     SearcherError
-        The searcher belongs to another space or number of objectives, or was used before.
+        The searcher belongs to another space or number of objectives, was used before, or takes no preference.
     """
     budget = None if budget is None else _whole("budget", budget, least=1)
     workers = _whole("workers", workers, least=1)
     limits = Budget(evaluations=budget, seconds=budget_seconds, joules=budget_joules)
     limits.check(problem)
-    searcher = _ready_searcher(searcher, problem=problem, seed=seed)
+    searcher = _ready_searcher(searcher, problem=problem, seed=seed, prefer=prefer)
     noise_seed = searcher.seed if noise_seed is None else _whole("noise_seed", noise_seed, least=0)
-    identity = prepare(
+    identity, penalised = prepare(
         problem,
         searcher,
         budget=limits,
@@ -131,6 +141,7 @@ def run(
         if budget is not None and limits == Budget(evaluations=budget) and workers == 1 and not identity.fidelities:
             evaluator = problem.observation(noise_seed) if noise else problem.evaluator("score")
             loop = _Loop(problem, searcher, evaluator=evaluator, journal=journal)
+            loop.penalised = penalised
             finished = loop.until(budget, identity=identity, progress=progress)
         else:
             scheduler = Scheduler(
@@ -142,6 +153,7 @@ def run(
                 patience=PATIENCE,
                 journal=journal,
             )
+            scheduler.penalised = penalised
             finished = scheduler.run(identity, environment=environment(), progress=progress)
         if target is not None and journal is not None:
             finished.save(target)
@@ -166,14 +178,21 @@ def prepare(
     noise: bool = True,
     fidelities: bool = True,
     workers: int = 1,
-) -> Identity:
-    """Offer a searcher what it may know and do, and return the identity of the run it is about to make."""
+) -> tuple[Identity, PenalisedValues | None]:
+    """Offer a searcher what it may know and do.
+
+    Returns
+    -------
+    The identity of the run it is about to make, and what has to be done to the values it is told, if anything.
+    """
+    penalised = hand_over(problem, searcher)
+    known = known and penalised is None
     if known and searcher.wants_known and not searcher.n_told:  # one that was told keeps what it was offered before
         searcher.set_known(problem.known_objectives())
     if fidelities and searcher.wants_fidelities and problem.fidelities and not searcher.n_told:
         searcher.set_fidelities(problem.fidelities)
     _check_fidelities(searcher, problem)
-    return Identity(
+    identity = Identity(
         problem=problem.id,
         data_hash=problem.data_hash,
         space=problem.space.name,
@@ -189,7 +208,9 @@ def prepare(
         workers=workers,
         budget_seconds=None if budget.seconds is None else float(budget.seconds),
         budget_joules=None if budget.joules is None else float(budget.joules),
+        constraints=problem.constraint_set.texts,
     )
+    return identity, penalised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +227,8 @@ class RunRequest:
     workers: int = 1
     budget_seconds: float | None = None
     budget_joules: float | None = None
+    constraints: tuple[str, ...] = ()
+    prefer: Mapping[str, float] | None = None
 
 
 def run_many(
@@ -220,6 +243,8 @@ def run_many(
     workers: int = 1,
     budget_seconds: float | None = None,
     budget_joules: float | None = None,
+    constraints: Sequence[str] = (),
+    prefer: Mapping[str, float] | None = None,
     **options: float | int | str,
 ) -> list[Run]:
     """Run one searcher on one published problem with several seeds, in order of the seeds.
@@ -238,6 +263,8 @@ def run_many(
             workers=workers,
             budget_seconds=budget_seconds,
             budget_joules=budget_joules,
+            constraints=tuple(constraints),
+            prefer=prefer,
         )
         for s in seeds
     ]
@@ -245,8 +272,9 @@ def run_many(
 
 
 def _run_request(request: RunRequest) -> Run:
-    opened = problem(request.problem)
-    searcher = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **request.options)
+    opened = problem(request.problem).constrained(*request.constraints)
+    options = {**request.options, **_preferred(request.searcher, opened, request.prefer)}
+    searcher = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **options)
     return run(
         opened,
         searcher,
@@ -267,6 +295,7 @@ class _Loop:
         self.searcher = searcher
         self.evaluator = evaluator
         self.journal = journal
+        self.penalised: PenalisedValues | None = None
         self.row_of: dict[bytes, int] = {}
         self.X: list[NDArray[Any]] = []
         self.archs: list[str] = []
@@ -296,8 +325,9 @@ class _Loop:
             before = len(self.archs)
             F = self._values(X)
             self._draw_until_success(budget)
+            told = as_told(self.penalised, X, self.failures.stood_in_for(F))
             began = time.process_time()
-            self.searcher.tell(X, self.failures.stood_in_for(F))
+            self.searcher.tell(X, told)
             self.searcher_cpu_s += time.process_time() - began
             idle = 0 if len(self.archs) > before else idle + 1
             if progress is not None and len(self.archs) > before:
@@ -396,6 +426,7 @@ class _Loop:
             F=self.all_F,
             archs=self.archs,
             degenerate=self.problem.space.degenerate(X),
+            infeasible=~self.problem.feasible(X, F=self.all_F),
             wall_s=np.concatenate(self.wall_s) if self.wall_s else np.empty(0),
             simulated_s=np.concatenate(self.simulated_s) if self.simulated_s else np.empty(0),
             environment={
@@ -471,9 +502,21 @@ def _whole(name: str, value: object, *, least: int) -> int:
     return int(value)
 
 
-def _ready_searcher(searcher: Searcher | str, *, problem: Problem, seed: int | None) -> Searcher:
+def _preferred(searcher: str, problem: Problem, prefer: Mapping[str, float] | None) -> dict[str, str]:
+    """The option that a preference becomes; none without one."""
+    return {} if prefer is None else preference_options(problem, searcher, prefer)
+
+
+def _ready_searcher(
+    searcher: Searcher | str, *, problem: Problem, seed: int | None, prefer: Mapping[str, float] | None
+) -> Searcher:
     if isinstance(searcher, str):
-        return make_searcher(searcher, problem.space, problem.n_objectives, seed=seed or 0)
+        options = _preferred(searcher, problem, prefer)
+        return make_searcher(searcher, problem.space, problem.n_objectives, seed=seed or 0, **options)
+    if prefer is not None:
+        options = preference_options(problem, searcher.name, prefer)
+        text = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        raise SearcherError(f"a preference is for a searcher given by name; make this one with {text}")
     if seed is not None and seed != searcher.seed:
         raise SearcherError(f"the searcher was made with seed {searcher.seed}; run() was given seed {seed}")
     same_space = searcher.space.name == problem.space.name and np.array_equal(

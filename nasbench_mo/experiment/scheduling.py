@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from nasbench_mo.benchmark import Problem
 from nasbench_mo.errors import ExhaustedError, RunError, SearcherError
 from nasbench_mo.experiment.attempting import Failures, attempt
+from nasbench_mo.experiment.constraint_handling import PenalisedValues, as_told
 from nasbench_mo.experiment.trajectory import Identity, Run
 from nasbench_mo.search import Searcher
 from nasbench_mo.search.multi_fidelity import MultiFidelitySearcher
@@ -236,6 +237,7 @@ class Scheduler:
         self.workers = workers
         self.patience = patience
         self.journal = journal
+        self.penalised: PenalisedValues | None = None
         offered = searcher.fidelities if searcher.wants_fidelities else ()
         self.ledger = Ledger(problem, budget, full=offered[-1] if offered else None)
         self.clock = 0.0
@@ -436,6 +438,7 @@ class Scheduler:
     def _tell(self, jobs: list[_Job]) -> None:
         X = np.stack([job.x for job in jobs])
         F = self._failures.stood_in_for(np.stack([job.F for job in jobs if job.F is not None]))
+        F = as_told(self.penalised, X, F)
         began = time.process_time()
         if isinstance(self.searcher, MultiFidelitySearcher) and self.ledger.full is not None:
             self.searcher.tell_at(X, F, np.array([job.epochs for job in jobs]))
@@ -467,6 +470,7 @@ class Scheduler:
             F=F,
             archs=[job.arch for job in jobs],
             degenerate=self.problem.space.degenerate(X),
+            infeasible=~self.problem.feasible(X, F=F),
             wall_s=np.array([wall_s for _, wall_s, _, _ in self._done]),
             simulated_s=np.array([simulated_s for _, _, simulated_s, _ in self._done]),
             environment={

@@ -28,6 +28,7 @@ AnyRun = TypeVar("AnyRun", bound=Run)
 #: Fields of an identity that older runs do not have, and what their absence says.
 _LATER: Mapping[str, object] = {
     "known_objectives": [],
+    "constraints": [],
     "fidelities": [],
     "fidelities_hash": "",
     "workers": 1,
@@ -41,7 +42,7 @@ def identity_to_dict(identity: Identity) -> dict[str, Any]:
     fields = {f.name: getattr(identity, f.name) for f in dataclasses.fields(identity)}
     fields["objectives"] = [o.to_dict() for o in identity.objectives]
     fields["searcher_options"] = dict(identity.searcher_options)
-    for name in ("known_objectives", "fidelities"):
+    for name in ("known_objectives", "constraints", "fidelities"):
         fields[name] = list(fields[name])
     # absent where they say nothing: so a run without them is written, and resumed, as before the fields existed
     return {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
@@ -50,7 +51,7 @@ def identity_to_dict(identity: Identity) -> dict[str, Any]:
 def identity_from_dict(fields: dict[str, Any]) -> Identity:
     """Rebuild an identity from plain types."""
     objectives = tuple(Objective.from_dict(o) for o in fields["objectives"])
-    later = {name: tuple(fields.get(name, ())) for name in ("known_objectives", "fidelities")}
+    later = {name: tuple(fields.get(name, ())) for name in ("known_objectives", "constraints", "fidelities")}
     return Identity(**{**fields, "objectives": objectives, **later})
 
 
@@ -69,7 +70,7 @@ def to_arrow(run: Run) -> Any:
         arrays.append(pa.array(run.F[:, j], from_pandas=True))  # what failed has no value: null, not a number
     fields.append(pa.field("status", pa.string()))
     fields += [pa.field(name, pa.float64(), metadata={b"unit": b"s"}) for name in ("wall_s", "simulated_s")]
-    arrays.append(pa.array(_status(run.degenerate, failed=run.failed), pa.string()))
+    arrays.append(pa.array(_status(run.degenerate, failed=run.failed, infeasible=run.infeasible), pa.string()))
     arrays += [pa.array(run.wall_s), pa.array(run.simulated_s, from_pandas=True)]
     if run.epochs is not None:
         fields += [pa.field("epochs", pa.int64()), pa.field("cost_evaluations", pa.float64())]
@@ -158,7 +159,9 @@ def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Pr
     distinct = set(archs) if epochs is None else set(zip(archs, epochs.tolist(), strict=True))
     if table.column("evaluation").to_pylist() != list(range(len(archs))) or len(distinct) != len(archs):
         raise RunError("expected the evaluations 0, 1, 2, ... of distinct architectures")
-    if table.column("status").to_pylist() != _status(degenerate, failed=failed):
+    status = np.array(table.column("status").to_pylist())
+    infeasible = status == "infeasible" if identity.constraints else np.zeros(len(archs), dtype=bool)
+    if status.tolist() != _status(degenerate, failed=failed, infeasible=infeasible):
         raise RunError(f"the status column does not say which architectures of {home.name!r} are degenerate")
     if meta["content_sha256"] != _content_hash(archs, F, epochs=epochs):
         raise RunError("architectures or values are not those that were written: rows are missing or were changed")
@@ -168,6 +171,7 @@ def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Pr
         F=F,
         archs=archs,
         degenerate=degenerate,
+        infeasible=infeasible,
         wall_s=table.column("wall_s").to_numpy().astype(np.float64),
         simulated_s=table.column("simulated_s").to_numpy().astype(np.float64),
         environment=meta["environment"],
@@ -200,9 +204,10 @@ def _content_hash(archs: list[str], F: NDArray[np.float64], *, epochs: NDArray[n
     return digest.hexdigest()
 
 
-def _status(degenerate: NDArray[np.bool_], *, failed: NDArray[np.bool_]) -> list[str]:
-    """One of ok, degenerate, failed for each evaluation; what failed says so, degenerate or not."""
-    status: list[str] = np.where(failed, "failed", np.where(degenerate, "degenerate", "ok")).tolist()
+def _status(degenerate: NDArray[np.bool_], *, failed: NDArray[np.bool_], infeasible: NDArray[np.bool_]) -> list[str]:
+    """One of ok, infeasible, degenerate, failed for each evaluation; what failed says so, degenerate or not."""
+    of_live = np.where(infeasible, "infeasible", "ok")
+    status: list[str] = np.where(failed, "failed", np.where(degenerate, "degenerate", of_live)).tolist()
     return status
 
 

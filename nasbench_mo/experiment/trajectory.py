@@ -29,7 +29,7 @@ class Identity:
     ``known_objectives`` are the columns that the searcher was told beforehand for every architecture; none where it
     has no use for them, and in runs of versions that could not. ``fidelities`` are the epochs that it was offered, none
     where it has no use for shorter trainings; ``fidelities_hash`` covers their values where ``data_hash`` does not. A
-    budget that was not set is None.
+    budget that was not set is None. ``constraints`` are those of the problem, as texts.
     """
 
     problem: str
@@ -47,6 +47,7 @@ class Identity:
     workers: int = 1
     budget_seconds: float | None = None
     budget_joules: float | None = None
+    constraints: tuple[str, ...] = ()
 
     def budget(self) -> str:
         """The budget in words."""
@@ -60,7 +61,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
-    """Nondominated, non-degenerate evaluations of a run, best first objective first.
+    """Nondominated, feasible, non-degenerate evaluations of a run, best first objective first.
 
     Parameters
     ----------
@@ -93,6 +94,9 @@ class Run:
         n published strings.
     degenerate
         (n,) whether an architecture's output does not depend on its input; such rows are never on a front.
+    infeasible
+        (n,) whether an architecture violates a constraint by the values that were seen; such rows are never on a front.
+        None where the problem has no constraints.
     wall_s, simulated_s
         (n,) seconds from the start until a value was known: of this machine, and of the published trainings, one
         after the other or side by side on simulated workers (NaN where unknown).
@@ -115,6 +119,7 @@ class Run:
         wall_s: NDArray[np.float64],
         simulated_s: NDArray[np.float64],
         environment: Mapping[str, Any],
+        infeasible: NDArray[np.bool_] | None = None,
         source: Problem | None = None,
         epochs: NDArray[np.intp] | None = None,
         cost_evaluations: NDArray[np.float64] | None = None,
@@ -124,6 +129,8 @@ class Run:
         self.F = F
         self.archs = archs
         self.degenerate = degenerate
+        judged = ~degenerate & ~self.failed
+        self.infeasible = np.zeros(len(archs), dtype=bool) if infeasible is None else infeasible & judged
         self.wall_s = wall_s
         self.simulated_s = simulated_s
         self.environment = environment
@@ -161,6 +168,10 @@ class Run:
             The data at hand are not those of the run.
         """
         found = self._problem or problem(self.identity.problem.partition("+local.")[0])
+        found = found.constrained(*self.identity.constraints)
+        if found.constraint_set.texts != self.identity.constraints:
+            ours, theirs = (" and ".join(t) for t in (self.identity.constraints, found.constraint_set.texts))
+            raise RunError(f"the run was made under {ours or 'no constraints'}; the problem has {theirs}")
         if found.data_hash != self.identity.data_hash:
             raise RunError(
                 f"the run was made on data {self.identity.data_hash[:12]} of {self.identity.problem!r}; "
@@ -175,8 +186,8 @@ class Run:
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Rows that may be on a front, (n,): fully trained, neither degenerate nor failed."""
-        return ~self.degenerate & ~self.failed & self.full
+        """Rows that may be on a front, (n,): fully trained, neither degenerate, nor failed, nor infeasible."""
+        return ~self.degenerate & ~self.failed & ~self.infeasible & self.full
 
     def front(self) -> Front:
         """The front of the full trainings as the searcher saw it: what it would hand over."""
@@ -188,7 +199,8 @@ class Run:
     def hypervolume(self, *, on: View = "score") -> float:
         """Hypervolume of :meth:`front`, valued on the mean over training seeds or on the test split.
 
-        Scaled by the problem's manifest; the searcher's own noisy values choose the front but do not score it.
+        Scaled by the problem's manifest; the searcher's own noisy values choose the front but do not score it. What is
+        infeasible by the values it is scored on does not count.
         """
         chosen = self.front()
         return self.problem.hypervolume(self.problem.evaluate(chosen.X, on=on), on=on) if len(chosen) else 0.0
@@ -234,7 +246,10 @@ class Run:
         usable = self.usable
         values = np.full(self.F.shape, np.nan)
         if usable.any():
-            values[usable] = scaled(self.problem.evaluate(self.X[usable], on=on))
+            X = self.X[usable]
+            F = self.problem.evaluate(X, on=on)
+            feasible = self.problem.feasible(X, F=F)[:, None]  # by what scores it; what is not adds nothing
+            values[usable] = np.where(feasible, scaled(F), reference)
         curve = np.zeros(len(self))
         members: list[int] = []
         current = 0.0
