@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from board_helpers import board, renamed
+from board_page_helpers import board, renamed
 from browser_helpers import Browser, browser, needs_chromium
 
 from nasbench_mo.cli.board_page import write_pages

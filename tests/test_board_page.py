@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from board_helpers import NAMES, TARGETS, board, renamed
+from board_page_helpers import NAMES, TARGETS, board, renamed
 from typer.testing import CliRunner
 
 from nasbench_mo.cli.app import app
