@@ -23,6 +23,7 @@ import pytest
 from scipy.stats import kendalltau
 
 import nasbench_mo as nmo
+from nasbench_mo.benchmark.constraint import Constraint
 from nasbench_mo.cli import main
 from nasbench_mo.errors import (
     ArtifactError,
@@ -195,6 +196,7 @@ def fake_run(F: list[list[float]], *, deviation: list[float] | None = None, monk
         F=values,
         archs=NB.decode(X),
         degenerate=np.zeros(len(F), dtype=bool),
+        infeasible=np.zeros(len(F), dtype=bool),
         full=np.ones(len(F), dtype=bool),
         front=lambda: SimpleNamespace(evaluation=front),
     )
@@ -424,21 +426,15 @@ def test_a_failed_network_is_left_out_and_named():
 def test_constraints_are_judged_by_measured_values():
     from nasbench_mo.validation import make_report
 
-    class Bound(SimpleNamespace):
-        def __str__(self) -> str:
-            return f"{self.column} {self.relation} {self.bound}"
-
     study, run = made_study()
     run.problem = SimpleNamespace(
         space=run.problem.space,
-        constraints=(
-            Bound(column="latency_x_ms", relation="<=", bound=2.0),
-            Bound(column="error_percent", relation=">=", bound=22.0),
-            Bound(column="params_millions", relation="<=", bound=1.0),
+        constraints=tuple(
+            Constraint.parse(text) for text in ("latency_x_ms <= 2", "error_percent >= 22", "params_millions <= 1")
         ),
     )
     upper, lower, beside = make_report(study, run).constraints
-    assert upper.violated_by == (0, 1, 4)
+    assert (upper.constraint, upper.violated_by) == ("latency_x_ms <= 2", (0, 1, 4))
     assert lower.violated_by == (0,)
     assert beside.violated_by is None
     assert "no objective" in beside.because
@@ -611,7 +607,7 @@ def test_jobs_and_results_travel_between_processes(folder):
         images_sha256="0",
         recipe=Recipe(),
         device="cpu",
-        file=None,
+        file=folder / "a.json",
     )
     assert pickle.loads(pickle.dumps(job)) == job
     found = made_study()[0].trained[0]

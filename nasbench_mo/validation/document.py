@@ -71,7 +71,7 @@ def render_markdown(report: Report) -> str:
             for name, value in {
                 "run (hash of its values)": study.run_hash,
                 "images (SHA-256)": study.images_sha256,
-                "environment": "; ".join(sorted({done.environment for done in study.trained})),
+                "environment": "; ".join(sorted({done.environment for done in study.trained if done.environment})),
             }.items()
         ),
     ]

@@ -103,7 +103,7 @@ numbers are those of the table below.</p>
 {_networks(report, shown=shown)}
 <h2>Identity</h2>
 <p class="note">run {study.run_hash}<br>images {study.images_sha256}<br>\
-{html.escape("; ".join(sorted({done.environment for done in study.trained})))}</p>
+{html.escape("; ".join(sorted({done.environment for done in study.trained if done.environment})))}</p>
 </main></body>
 </html>
 """

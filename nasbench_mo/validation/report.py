@@ -405,8 +405,7 @@ def _corrected_front(
     study: Study, run: SearchedRun, *, objectives: Sequence[ObjectiveReport], F: NDArray[np.float64]
 ) -> tuple[tuple[CorrectedNetwork, ...] | None, str | None]:
     """The front of everything that the run evaluated: measured where measured, else corrected predictions."""
-    infeasible: NDArray[np.bool_] = getattr(run, "infeasible", np.zeros(len(run.archs), dtype=bool))
-    usable = np.flatnonzero(~run.degenerate & run.full & ~infeasible)
+    usable = np.flatnonzero(~run.degenerate & ~run.infeasible & run.full)
     values = np.array(run.F, dtype=np.float64)
     for j, objective in enumerate(objectives):
         if not objective.counterpart.replaces:
@@ -453,19 +452,17 @@ def _no_correction(objective: ObjectiveReport) -> str:
 
 
 def _constraints(run: SearchedRun, objectives: Sequence[ObjectiveReport]) -> tuple[ConstraintReport, ...]:
-    """The problem's constraints, where it has any: their ``column``, ``relation`` and ``bound``."""
+    """The problem's constraints by measured values, where their levels mean the same."""
     found = []
-    for constraint in getattr(run.problem, "constraints", ()):
-        column = getattr(constraint, "column", None)
+    for constraint in run.problem.constraints:
+        column = constraint.column
         of = next((o for o in objectives if o.objective.column == column), None)
         if of is None or not of.counterpart.levels_comparable:
             because = f"{column} is no objective of the search" if of is None else f"{column}: {of.counterpart.because}"
             found.append(ConstraintReport(constraint=str(constraint), violated_by=None, because=because))
             continue
         sign = -1.0 if constraint.relation == ">=" else 1.0
-        violated = [
-            i for i, y in zip(of.networks, of.measured, strict=True) if sign * y > sign * float(constraint.bound)
-        ]
+        violated = [i for i, y in zip(of.networks, of.measured, strict=True) if sign * y > sign * constraint.bound]
         found.append(
             ConstraintReport(constraint=str(constraint), violated_by=tuple(violated), because="by measured values")
         )

@@ -62,6 +62,7 @@ class SearchedRun(Protocol):
     F: NDArray[np.float64]
     archs: list[str]
     degenerate: NDArray[np.bool_]
+    infeasible: NDArray[np.bool_]
 
     @property
     def full(self) -> NDArray[np.bool_]:
@@ -116,8 +117,8 @@ def choose(run: SearchedRun, *, top: int, controls: int | None = None, seed: int
         Networks of the front. Twins, which compute the same function, count once; where the front has fewer, all of
         it is taken.
     controls
-        Networks off the front, drawn at random; a third of ``top`` by default, at least 1. Where fewer were
-        evaluated, all of them.
+        Networks off the front that keep the problem's constraints, drawn at random; a third of ``top`` by default, at
+        least 1. Where fewer were evaluated, all of them.
     seed
         Of the draw of the controls.
 
@@ -221,7 +222,7 @@ def _controls(run: SearchedRun, *, taken: NDArray[np.intp], n: int, seed: int) -
     """Rows off the front, no twin of one on it or of each other."""
     on_front = np.zeros(len(run.archs), dtype=bool)
     on_front[np.asarray(run.front().evaluation)] = True
-    rows = np.flatnonzero(~run.degenerate & run.full & ~on_front)
+    rows = np.flatnonzero(~run.degenerate & ~run.infeasible & run.full & ~on_front)
     rows = np.random.default_rng([seed, _CONTROL_STREAM]).permutation(rows)
     if not rows.size:
         return []

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from nasbench_mo.artifacts import write_atomic
-from nasbench_mo.cluster import run_ordered
-from nasbench_mo.errors import ArtifactError, RunError, SpecError, require
+from nasbench_mo.cluster import Executor
+from nasbench_mo.errors import ArtifactError, SpecError, require
 from nasbench_mo.objective import Objective
 from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.training.building import check_device, environment, nb201
@@ -57,13 +56,13 @@ class Trained:
     train_seconds, joules, no_joules_because, n_parameters
         As in :class:`~nasbench_mo.training.TrainingResult`.
     environment
-        Versions and machine, as one line.
+        Versions and machine, as one line; None where it failed.
     """
 
     arch: str
     seed: int
     failure: str | None
-    environment: str
+    environment: str | None
     valid: Scores | None = None
     test: Scores | None = None
     valid_error_percent: tuple[float, ...] = ()
@@ -152,7 +151,7 @@ class _Job:
     images_sha256: str
     recipe: Recipe
     device: str
-    file: Path | None
+    file: Path
 
 
 def validate(
@@ -185,8 +184,8 @@ def validate(
     device
         torch device.
     n_processes, scheduler
-        Local processes with one thread each, or the address of a Dask scheduler (see
-        :func:`nasbench_mo.cluster.run_ordered`), whose workers must see the image files.
+        Local processes with one thread each, or a Dask cluster (see :class:`nasbench_mo.cluster.Executor`), whose
+        workers must see the image files.
     progress
         Called after every training, and while latency is measured.
 
@@ -197,8 +196,6 @@ def validate(
         study was begun in the folder.
     ArtifactError
         A file in the folder is damaged, or the images are others.
-    RunError
-        A process died.
     """
     problem = run.problem
     if problem.space.name != "nb201":
@@ -298,49 +295,38 @@ def _train(
     """Every job once; finished ones are read."""
     found: dict[Path, Trained] = {}
     for job in jobs:
-        assert job.file is not None  # made above
         if job.file.is_file():
             done = _read_training(job.file)
             if done.failure is None:
                 found[job.file] = done
     missing = [job for job in jobs if job.file not in found]
-    files = [job.file for job in missing if job.file is not None]
-    sent = [dataclasses.replace(job, file=None) for job in missing] if scheduler is not None else missing
     if progress is not None:
         progress("training", len(found), len(jobs))
-    try:
-        for file, done in zip(
-            files, run_ordered(_run_job, sent, n_processes=n_processes, scheduler=scheduler), strict=True
-        ):
-            if scheduler is not None:  # a local process has written its own
-                _write_training(file, done)
-            found[file] = done
+    with Executor(n_processes=n_processes, cluster=scheduler) as executor:
+        for outcome in executor.as_completed(_run_job, missing):
+            job = missing[outcome.index]
+            if outcome.error is not None and not isinstance(outcome.error, FAILURES):
+                raise outcome.error
+            done = outcome.value or Trained(
+                arch=job.arch, seed=job.seed, failure=reason(outcome.error or RuntimeError()), environment=None
+            )
+            _write_training(job.file, done)
+            found[job.file] = done
             if progress is not None:
                 progress("training", len(found), len(jobs))
-    except BrokenExecutor as error:
-        raise RunError(
-            "a training process died, perhaps for want of memory; the same command goes on where this one stopped, "
-            "with fewer --processes if need be"
-        ) from error
-    return [found[job.file] for job in jobs if job.file is not None]
+    return [found[job.file] for job in jobs]
 
 
 def _run_job(job: _Job) -> Trained:
-    """Train one network; a failure is a result."""
+    """Train one network."""
     torch = require("torch", extra="train")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in another order would be other bits
-    here = environment(job.device)
     try:
         result = _trainer(job).train(job.arch, seed=job.seed)
-        done = Trained.of(result, arch=job.arch, seed=job.seed, environment=here)
-    except FAILURES as error:
-        done = Trained(arch=job.arch, seed=job.seed, failure=reason(error), environment=here)
     finally:
         torch.set_num_threads(threads)
-    if job.file is not None:
-        _write_training(job.file, done)
-    return done
+    return Trained.of(result, arch=job.arch, seed=job.seed, environment=environment(job.device))
 
 
 _kept: dict[tuple[str, str, str], Trainer] = {}
