@@ -246,6 +246,10 @@ def test_twins_count_once():
     run.X = np.concatenate([run.X[:1], twin, other])
     run.archs = NB.decode(run.X)
     assert len(choose(run, top=3, controls=0)) == 2
+    run = fake_run([[0.0, 1.0], [1.0, 2.0]])  # one on the front, and its twin with a worse cost off it
+    run.X = np.concatenate([twin, NB.encode("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")])
+    run.archs = NB.decode(run.X)
+    assert [c.role for c in choose(run, top=1, controls=1)] == ["front"]
 
 
 def test_an_impossible_choice_is_refused():

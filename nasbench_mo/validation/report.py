@@ -288,7 +288,7 @@ def _error_counterpart(objective: Objective, *, study: Study, columns: Mapping[s
         f" after {_epochs(objective.epochs)}" if objective.epochs else ""
     )
     because = (
-        f"both are errors on {study.dataset} after {_epochs(epochs)}"
+        f"both are errors on {study.dataset} after {_epochs(epochs)}, if the recipe was the same"
         if same
         else f"predicted for {before}, measured on {study.dataset} after {_epochs(epochs)} in another skeleton: the "
         "levels are not comparable, the ranks are"
