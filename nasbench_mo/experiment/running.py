@@ -11,7 +11,7 @@ import contextlib
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -175,6 +175,7 @@ class _Loop:
         self.n_duplicates = 0
         self.simulated_clock = 0.0
         self.wall_offset = 0.0
+        self.searcher_cpu_s = 0.0
         self.started = time.perf_counter()
 
     def until(self, budget: int, *, identity: Identity, progress: Progress | None) -> Run:
@@ -184,13 +185,15 @@ class _Loop:
         idle = 0
         while len(self.archs) < budget:
             try:
-                X = self.searcher.ask(min(LARGEST_BATCH, budget - len(self.archs)))
+                with self._searcher_clock():
+                    X = self.searcher.ask(min(LARGEST_BATCH, budget - len(self.archs)))
             except ExhaustedError:
                 ended = "searcher exhausted"
                 break
             before = len(self.archs)
             F = self._values(X)
-            self.searcher.tell(X, F)
+            with self._searcher_clock():
+                self.searcher.tell(X, F)
             idle = 0 if len(self.archs) > before else idle + 1
             if progress is not None and len(self.archs) > before:
                 progress(len(self.archs), budget)
@@ -199,6 +202,15 @@ class _Loop:
                 break
         self._check_replayed()
         return self._finish(identity, started_utc=started_utc, ended=ended)
+
+    @contextlib.contextmanager
+    def _searcher_clock(self) -> Iterator[None]:
+        """Add to the processor seconds of the searcher itself, on all threads of this process."""
+        started = time.process_time()
+        try:
+            yield
+        finally:
+            self.searcher_cpu_s += time.process_time() - started
 
     def _values(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Observed values of proposals, (k, m): evaluated if new, from memory otherwise."""
@@ -283,6 +295,7 @@ class _Loop:
                 "started_utc": started_utc,
                 "ended": ended,
                 "n_duplicate_proposals": self.n_duplicates,
+                "searcher_cpu_s": self.searcher_cpu_s,
             },
             source=self.problem,
         )
