@@ -96,8 +96,8 @@ def run_board(request: BoardRunRequest) -> None:
     missing = [one for one in wanted if not one.out.exists()]
     if missing:
         print(
-            f"{len(wanted) - len(missing)} of {len(wanted)} runs are in {relative(work)}; the submission is written when "
-            "the other seeds are there too"
+            f"{len(wanted) - len(missing)} of {len(wanted)} runs are in {relative(work)}; the submission is written "
+            "when the other seeds are there too"
         )
         return
     runs = [Run.load(one.out) for one in wanted]
@@ -260,7 +260,7 @@ def _source(searcher: str) -> str:
     """The paper of a searcher: the first sentence of its module's docstring that names a year, else its first line."""
     module = inspect.getmodule(SEARCHERS.get(searcher))
     text = " ".join(((module and module.__doc__) or searcher).split())
-    cited = re.search(r'[^."]*"[^"]+",[^."]*?\b(?:19|20)\d\d', text)
+    cited = re.search(r'(?:[A-Z][^."]*(?:et al\.)?, )?"[^"]+"[^."]*?\b(?:19|20)\d\d', text)
     return cited[0].strip() if cited else text.partition(". ")[0]
 
 

@@ -42,6 +42,13 @@ class Judge:
             return np.empty((0, self.problem.n_objectives))
 
     @cached_property
+    def best_hypervolume(self) -> float:
+        """HV* of the data at hand, so that the exact front reaches all of it; the manifest's is equal to 1e-5."""
+        if not len(self._scaled_front):
+            return self.problem.manifest.score.hypervolume
+        return hypervolume(self._scaled_front, reference=self._reference)
+
+    @cached_property
     def _scaled_front(self) -> Floats:
         return self.problem.normalize(self.true_front) if len(self.true_front) else self.true_front
 
@@ -64,7 +71,7 @@ class Judge:
             volumes = _scored_fronts(observed, scaled=scaled, usable=usable, reference=self._reference)
         else:
             volumes = hypervolume_curve(np.where(usable[:, None], scaled, self._reference), reference=self._reference)
-        return volumes / self.problem.manifest.score.hypervolume
+        return volumes / self.best_hypervolume
 
     def front_rows(self, X: NDArray[Any], observed: Floats) -> NDArray[np.intp]:
         """Rows of the front that the searcher hands over, ascending."""

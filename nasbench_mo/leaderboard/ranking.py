@@ -187,7 +187,7 @@ def _results(
                 id=p,
                 about=judges[p].problem.description,
                 objectives=tuple(f"{o.name} [{o.unit}], {o.kind}" for o in judges[p].problem.objectives),
-                reference_hypervolume=judges[p].problem.manifest.score.hypervolume,
+                reference_hypervolume=judges[p].best_hypervolume,
                 exact=True,
                 true_front=judges[p].true_front,
                 results={n: scored[n][p].result for n in names},
@@ -245,8 +245,8 @@ def _comparison(
     """Tests over a board.
 
     Friedman and Nemenyi treat problems as blocks and say what holds beyond these problems. The signed-rank tests pair
-    runs of one problem and seed and say what holds for these problems. A12 is the mean over problems: shares of one problem alone
-    are comparable.
+    runs of one problem and seed and say what holds for these problems. A12 is the mean over problems, as shares of
+    different problems do not compare.
     """
     p_value = statistics.friedman_p(np.stack(list(ranks.values())))
     pairs = list(itertools.combinations(range(len(names)), 2))

@@ -36,7 +36,7 @@ def read_small_yaml(path: Path, *, allowed: Sequence[str], required: Sequence[st
         for event in yaml.parse(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise SpecError(
-                    f"{path.name}: line {_line(event)} has an anchor or an alias (& or *); write the value out"
+                    f"{path.name}: line {_line(event)} has an anchor or alias (& or *); write the value out"
                 )
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1

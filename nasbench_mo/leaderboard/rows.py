@@ -67,7 +67,7 @@ class Rows:
 
 
 def write_rows(rows: Rows, stream: IO[bytes]) -> None:
-    """Write the rows compactly: sorted keys as runs and differences, the rest by dictionary, all by zstd."""
+    """Write the rows compactly: evaluations as differences, values and strings by dictionary, all by zstd."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -86,7 +86,8 @@ def write_rows(rows: Rows, stream: IO[bytes]) -> None:
         stream,
         compression="zstd",
         compression_level=19,
-        use_dictionary=[c for c in columns if c != "evaluation"],
+        # a space's integers are as short as the indices of a dictionary, which would come on top
+        use_dictionary=[c for c in columns if c not in ("evaluation", "code")],
         column_encoding={"evaluation": "DELTA_BINARY_PACKED"},
         dictionary_pagesize_limit=64 << 20,
         data_page_size=16 << 20,

@@ -88,18 +88,25 @@ def cliques(ranks: Mapping[str, float], *, difference: float) -> tuple[tuple[str
 
 
 def wilcoxon_p(a: ArrayLike, b: ArrayLike) -> float:
-    """Two-sided p value of the Wilcoxon signed-rank test of paired results; zero differences as Pratt does.
+    """Two-sided p value of the Wilcoxon signed-rank test of paired results.
+
+    Zero differences are ranked and then left out; the normal approximation has the exact variance of the ranks at hand,
+    ties included, and a continuity correction. 1 where all differences are zero.
 
     References
     ----------
+    F. Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1, 1945.
     J. W. Pratt, "Remarks on zeros and ties in the Wilcoxon signed rank procedures", JASA 54, 1959.
     """
-    from scipy.stats import wilcoxon
+    from scipy.stats import norm, rankdata
 
     difference = np.round(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64), _DECIMALS)
     if not difference.any():
         return 1.0
-    return float(wilcoxon(difference, zero_method="pratt", correction=True, method="asymptotic").pvalue)
+    ranks = rankdata(np.abs(difference))[difference != 0.0]
+    excess = abs(float(np.sign(difference[difference != 0.0]) @ ranks) / 2.0)
+    z = max(0.0, excess - 0.5) / math.sqrt(float(ranks @ ranks) / 4.0)
+    return float(2.0 * norm.sf(z))
 
 
 def holm(p: Sequence[float]) -> list[float]:
