@@ -143,7 +143,8 @@ def at_evaluations(curve: Floats, evaluations: NDArray[np.int64]) -> Floats:
     """A curve at numbers of evaluations, (k,); a run that ended early keeps its last value."""
     if not curve.size:
         return np.zeros(len(evaluations))
-    return curve[np.minimum(evaluations, len(curve)) - 1]
+    values: Floats = curve[np.minimum(evaluations, len(curve)) - 1]
+    return values
 
 
 def evaluation_grid(budget: int, *, n: int = 64) -> NDArray[np.int64]:
