@@ -81,6 +81,14 @@ class SubmissionError(NasbenchMoError, ValueError):
     """A submission to a board is incomplete, or does not say what the board's problems say."""
 
 
+class BusyError(RunError):
+    """Another process is writing the same run."""
+
+
+class WorkerDiedError(NasbenchMoError, ChildProcessError):
+    """Process after process died over one item of work."""
+
+
 class MissingDependencyError(NasbenchMoError, ImportError):
     """An optional library is not installed."""
 

@@ -65,6 +65,10 @@ def test_show_explains_every_kind_of_thing(call, identifier):
     assert json.loads(call("show", identifier, "--json")[1])
 
 
+def test_show_says_what_a_searcher_knows_of_a_problem(call):
+    assert "known to a searcher beforehand: latency_epyc_us" in call("show", "nb201s-c10-epyc-v1")[1]
+
+
 def test_query_gives_values_with_unit_and_split(call):
     code, text, _ = call("query", DEMO, CELL, DEAD)
     assert code == 0
@@ -211,7 +215,15 @@ def test_our_own_fault_is_not_exit_2(call, monkeypatch):
 
 def test_help_fits_80_columns(call, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    for command in ((), ("search",), ("import",), ("query",), ("demo",)):
+    for command in (
+        (),
+        ("search",),
+        ("import",),
+        ("query",),
+        ("demo",),
+        ("experiment", "run"),
+        ("experiment", "figures"),
+    ):
         code, text, _ = call(*command, "--help")
         assert code == 0
         assert max(len(line) for line in text.splitlines()) <= 80

@@ -85,6 +85,21 @@ def test_degenerate_architectures_count_as_evaluations_and_are_on_no_front() -> 
     assert judge.front_rows(both, F).min() >= len(dead)
 
 
+def test_architectures_that_violate_a_constraint_are_on_no_front() -> None:
+    problem = PROBLEMS["plain"].constrained("error <= 0.5")
+    run = nmo.run(problem, "random", budget=60, seed=1)
+    judge = Judge(problem)
+    np.testing.assert_allclose(judge.share_curve(run.X, run.F), run.hypervolume_curve(), rtol=1e-12)
+    np.testing.assert_array_equal(judge.front_rows(run.X, run.F), np.sort(run.front().evaluation))
+    assert (run.F[judge.front_rows(run.X, run.F), 0] <= 0.5).all()
+    assert judge.share_curve(*_all(problem))[-1] == pytest.approx(1, abs=1e-12)
+
+
+def _all(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    X = problem.space.enumerate()
+    return X, problem.evaluate(X)
+
+
 def test_the_exact_front_is_worth_everything(problem: Problem) -> None:
     X = problem.space.enumerate()
     F = problem.evaluate(X)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +13,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pymoo.core.problem
 import pytest
 import yaml
 from board_helpers import BUDGET, SEEDS, particulars, submission, toy_board, traces
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.operators.crossover.sbx import SBX
+from pymoo.operators.mutation.pm import PM
+from pymoo.operators.repair.rounding import RoundingRepair
+from pymoo.operators.sampling.rnd import IntegerRandomSampling
 
 import nasbench_mo as nmo
 from nasbench_mo import artifacts
@@ -420,6 +428,24 @@ def test_a_recorder_writes_a_submission_that_passes(board: Board, tmp_path: Path
     checked = check(read(folder, board), board)
     assert {len(t.X) for runs in checked.traces.values() for t in runs} == {BUDGET}
     assert all(t.cpu_s is not None and t.cpu_s >= 0 for runs in checked.traces.values() for t in runs)
+
+
+def test_a_pymoo_script_makes_a_submission(board: Board, tmp_path: Path) -> None:
+    recorder = Recorder(board)
+    for identifier, seed in itertools.product(board.problems, range(board.seeds)):
+        problem = recorder.problem(identifier)
+        space, m = problem.space, problem.n_objectives
+        bounds = {"n_var": space.n_variables, "xl": 0, "xu": space.cardinalities - 1, "vtype": int}
+        repair = {"repair": RoundingRepair(), "vtype": float}
+        algorithm = NSGA2(pop_size=10, sampling=IntegerRandomSampling(), crossover=SBX(**repair), mutation=PM(**repair))
+        algorithm.setup(pymoo.core.problem.Problem(n_obj=m, **bounds), seed=seed)
+        with contextlib.suppress(ExhaustedError):
+            while True:
+                pop = algorithm.ask()
+                pop.set("F", recorder.evaluate(identifier, pop.get("X").astype(int), seed=seed))
+                algorithm.tell(infills=pop)
+    folder = recorder.write(tmp_path, name="pymoo-nsga2", source="s", software="pymoo", version="0.6", author="me")
+    assert {len(t.X) for runs in check(read(folder, board), board).traces.values() for t in runs} == {BUDGET}
 
 
 def test_a_recorder_answers_repeats_from_memory_and_what_the_problem_says(board: Board) -> None:

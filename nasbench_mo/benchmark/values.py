@@ -62,6 +62,18 @@ class Values(ABC):
         """The values after fewer epochs; a cost is the same at every fidelity."""
         return self
 
+    def trained_epochs(self, epochs: int) -> int:
+        """Epochs of training that go into a value after so many epochs: more where it is a mean of several runs."""
+        return epochs
+
+    def continues(self) -> bool:
+        """Whether a longer training goes on where a shorter one ended, so that only the difference is paid."""
+        return True
+
+    def fidelity_hash(self) -> str:
+        """SHA-256 of the values after fewer epochs that :meth:`data_hash` leaves out; empty where there are none."""
+        return ""
+
     def seen(self) -> tuple[Objective, ...]:
         """Identities of everything a search sees: none of them may be of a hidden split."""
         return (self.origin,)
@@ -101,11 +113,14 @@ class Fidelity:
         After how many.
     column, seed_columns
         The mean over the seeds and, where a search sees single ones, each of them.
+    n_trainings
+        Trainings that have to be paid for what a search sees: more than one where it is their mean.
     """
 
     epochs: int
     column: str
     seed_columns: tuple[str, ...] = ()
+    n_trainings: int = 1
 
 
 @final
@@ -122,7 +137,11 @@ class TableValues(Values):
     test_column
         What the chosen architectures are reported on; None for a cost.
     curve
-        Columns after fewer epochs, ascending.
+        Columns after fewer epochs of the same trainings, ascending: what is trained on goes on from there.
+    shorter
+        Instead of a curve, columns of trainings of their own that end earlier, with a schedule of their own: whoever
+        wants the full training pays it from the start. They do not change what the full training is worth, so
+        :meth:`data_hash` does not cover them, :meth:`fidelity_hash` does. Columns that the table lacks are left out.
     """
 
     table: str
@@ -130,6 +149,11 @@ class TableValues(Values):
     seed_columns: tuple[str, ...] = ()
     test_column: str | None = None
     curve: tuple[Fidelity, ...] = ()
+    shorter: tuple[Fidelity, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.curve and self.shorter:
+            raise SpecError(f"column {self.column!r}: expected a curve or shorter trainings of their own, got both")
 
     @property
     def origin(self) -> Objective:
@@ -140,7 +164,8 @@ class TableValues(Values):
     def seen(self) -> tuple[Objective, ...]:
         """The column, those of the single seeds, and both after fewer epochs."""
         table = load_table(self.table)
-        return tuple(table.objectives[table.check_column(c)] for c in self._seen_columns())
+        columns = (*self._seen_columns(), *self._shorter_columns())
+        return tuple(table.objectives[table.check_column(c)] for c in columns)
 
     def _seen_columns(self) -> tuple[str, ...]:
         earlier = [c for step in self.curve for c in (step.column, *step.seed_columns)]
@@ -149,16 +174,40 @@ class TableValues(Values):
     def fidelities(self) -> tuple[int, ...]:
         """Epochs of the curve and of the column; empty without a curve."""
         last = self.origin.epochs
-        if not self.curve or last is None:
+        steps = self._steps()
+        if not steps or last is None:
             return ()
-        return (*(step.epochs for step in self.curve), last)
+        return (*(step.epochs for step in steps), last)
 
     def at(self, epochs: int) -> Values:
-        """The values of an earlier column of the curve; there is no test value before the last epoch."""
-        for step in self.curve:
+        """The values of an earlier column; there is no test value before the last epoch."""
+        for step in self._steps():
             if step.epochs == epochs:
                 return TableValues(table=self.table, column=step.column, seed_columns=step.seed_columns)
         return self
+
+    def trained_epochs(self, epochs: int) -> int:
+        """Epochs times trainings whose mean is seen."""
+        return epochs * next((step.n_trainings for step in self._steps() if step.epochs == epochs), 1)
+
+    def continues(self) -> bool:
+        """Whether the shorter trainings are the beginning of the full one: a curve."""
+        return not self.shorter
+
+    def fidelity_hash(self) -> str:
+        """Hash of the columns of the shorter trainings that are no curve."""
+        columns = self._shorter_columns()
+        return load_table(self.table).content_hash(columns) if columns else ""
+
+    def _steps(self) -> tuple[Fidelity, ...]:
+        """The curve, or the shorter trainings that the table has."""
+        if not self.shorter:
+            return self.curve
+        known = load_table(self.table).objectives
+        return tuple(step for step in self.shorter if {step.column, *step.seed_columns} <= known.keys())
+
+    def _shorter_columns(self) -> list[str]:
+        return [c for step in self._steps() for c in (step.column, *step.seed_columns)] if self.shorter else []
 
     def has_test(self) -> bool:
         """Whether there is a test column, or the column is a cost."""

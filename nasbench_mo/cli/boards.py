@@ -17,6 +17,7 @@ import numpy as np
 
 from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.benchmark import problem
+from nasbench_mo.cli.experimenting import seeds_of
 from nasbench_mo.cli.progress import progress_bar
 from nasbench_mo.cli.reading import columns_text, print_json, relative
 from nasbench_mo.cluster import run_ordered
@@ -228,17 +229,15 @@ def _make_run(one: _OneRun) -> None:
         if found != wanted:
             raise SubmissionError(f"{one.out} holds another run than {one.searcher!r} with these settings; delete it")
         return
-    run(opened, made, budget=one.budget, out=one.out, known=one.known)
+    run(opened, made, budget=one.budget, out=one.out, known=one.known, fidelities=False)
 
 
-def _seeds(text: str | None, *, board: Board) -> range:
-    if text is None:
-        return range(board.seeds)
-    match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
-    last = int(match[2] or match[1]) if match else -1
-    if match is None or int(match[1]) > last or last >= board.seeds:
-        raise SpecError(f"--seeds expects one of 0..{board.seeds - 1}, or FIRST-LAST among them; got {text!r}")
-    return range(int(match[1]), last + 1)
+def _seeds(text: str | None, *, board: Board) -> list[int]:
+    seeds = list(range(board.seeds)) if text is None else seeds_of(text)
+    beyond = [s for s in seeds if s >= board.seeds]
+    if beyond:
+        raise SpecError(f"--seeds {text}: board {board.id!r} has the seeds 0..{board.seeds - 1}, got {beyond[0]}")
+    return seeds
 
 
 def _particulars(made: Run, *, name: str, author: str) -> Particulars:

@@ -205,7 +205,7 @@ def _facts_text(facts: dict[str, Any], *, indent: int = 0) -> str:
 
 
 def _show_problem(identifier: str) -> dict[str, Any] | None:
-    from nasbench_mo.benchmark import problem_names, problem_spec, published_manifest
+    from nasbench_mo.benchmark import problem, problem_names, problem_spec, published_manifest
 
     if identifier not in problem_names():
         return None
@@ -216,8 +216,15 @@ def _show_problem(identifier: str) -> dict[str, Any] | None:
         "about": spec.description,
         "space": spec.space,
         "objectives (minimised)": {t.objective.column: t.objective.describe() for t in spec.terms},
+        **({"subject to": " and ".join(spec.constraints)} if spec.constraints else {}),
         "ready": f"no: import {', '.join(spec.missing())} first" if spec.missing() else "yes",
     }
+    if not spec.missing():
+        found = problem(identifier)
+        known = [found.objectives[j].column for j in found.known_objectives()]
+        facts["known to a searcher beforehand"] = ", ".join(known) or "nothing"
+        if found.fidelities:
+            facts["epochs"] = ", ".join(map(str, found.fidelities))
     if published is not None:
         facts["manifest"] = dataclasses.asdict(published)
     return facts

@@ -24,7 +24,7 @@ class Judge:
     """Scores the runs of one problem: opened once, asked often.
 
     A searcher chooses its front by what it saw; the front is scored by what the problem says, the mean over training
-    seeds or the test split. Degenerate architectures are never on a front.
+    seeds or the test split. Degenerate architectures, and those that violate a constraint, are never on a front.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -65,8 +65,10 @@ class Judge:
         """
         if not len(X):
             return np.zeros(0)
-        scaled = self.problem.normalize(self.problem.evaluate(X))
-        usable = ~self.problem.space.degenerate(X)
+        F = self.problem.evaluate(X)
+        feasible = self.problem.feasible(X, F=F)[:, None]  # by what scores it; what is not adds nothing
+        scaled = np.where(feasible, self.problem.normalize(F), self._reference)
+        usable = self._usable(X, observed)
         if self.problem.noisy:
             volumes = _scored_fronts(observed, scaled=scaled, usable=usable, reference=self._reference)
         else:
@@ -75,8 +77,12 @@ class Judge:
 
     def front_rows(self, X: NDArray[Any], observed: Floats) -> NDArray[np.intp]:
         """Rows of the front that the searcher hands over, ascending."""
-        usable = np.flatnonzero(~self.problem.space.degenerate(X))
+        usable = np.flatnonzero(self._usable(X, observed))
         return usable[nondominated(observed[usable])] if usable.size else usable
+
+    def _usable(self, X: NDArray[Any], observed: Floats) -> NDArray[np.bool_]:
+        """Rows that may be on a front, (n,)."""
+        return ~self.problem.space.degenerate(X) & self.problem.feasible(X, F=observed)
 
     def indicator(self, name: str, X: NDArray[Any]) -> float | None:
         """An indicator of the architectures of a front, or None where the problem does not have it.

@@ -284,6 +284,8 @@ def from_runs(runs: Sequence[RunLike], *, board: Board, particulars: Particulars
                 f"{of}: expected a budget of {board.budget} and the noise seed {identity.seed}; got "
                 f"{identity.budget_evaluations} and {identity.noise_seed}"
             )
+        if identity.fidelities or identity.workers != 1:
+            raise SubmissionError(f"{of}: a board takes full trainings, one after the other")
         if (identity.problem, identity.seed) in traces:
             raise SubmissionError(f"{of} is given twice; keep one")
         cpu_s = run.environment.get("searcher_cpu_s")

@@ -19,6 +19,7 @@ SEARCHERS = Registry(
         "regularized-evolution": "nasbench_mo.search.regularized_evolution:RegularizedEvolutionSearcher",
         "lemonade": "nasbench_mo.search.lemonade:LemonadeSearcher",
         "nsga2": "nasbench_mo.search.nsga2:NSGA2Searcher",
+        "r-nsga2": "nasbench_mo.search.r_nsga2:RNSGA2Searcher",
         "nsga3": "nasbench_mo.search.nsga3:NSGA3Searcher",
         "moead": "nasbench_mo.search.moead:MOEADSearcher",
         "sms-emoa": "nasbench_mo.search.sms_emoa:SMSEMOASearcher",
@@ -34,6 +35,10 @@ SEARCHERS = Registry(
         "smac-forest": "nasbench_mo.search.smac_forest:SMACForestSearcher",
         "mo-bananas": "nasbench_mo.search.mo_bananas:MOBananasSearcher",
         "default": "nasbench_mo.search.default:DefaultSearcher",
+        "mo-asha": "nasbench_mo.search.mo_asha:MOASHASearcher",
+        "successive-halving": "nasbench_mo.search.successive_halving:SuccessiveHalvingSearcher",
+        "mo-hyperband": "nasbench_mo.search.mo_hyperband:MOHyperbandSearcher",
+        "pbt": "nasbench_mo.search.pbt:PBTSearcher",
     },
     group="nasbench_mo.searchers",
 )

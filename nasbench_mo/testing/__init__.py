@@ -4,7 +4,8 @@ Call them in the tests of a plug-in; they need no test framework and raise :clas
 broken law.
 """
 
+from nasbench_mo.testing.multi_fidelity import check_multi_fidelity_searcher
 from nasbench_mo.testing.searcher import check_searcher
 from nasbench_mo.testing.space import check_space
 
-__all__ = ["check_searcher", "check_space"]
+__all__ = ["check_multi_fidelity_searcher", "check_searcher", "check_space"]
