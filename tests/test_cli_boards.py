@@ -79,6 +79,19 @@ def test_a_board_is_run_checked_and_ranked(call: Call, folder: Path) -> None:
     assert (found.particulars.author, found.particulars.options["population"]) == ("me", 20)
 
 
+def test_some_runs_are_made_again(call: Call, folder: Path) -> None:
+    assert call("board", "run", "small-v1", "--searcher", "nsga2")[0] == 0
+    rows = json.loads(call("board", "check", "small-v1", "--again", "4", "--json")[1])
+    assert [(r["submission"], r["runs made again"]) for r in rows] == [("nsga2", 4)]
+    # the same evaluations under another searcher's name: every value is right, and the claim is not
+    text = (folder / "nsga2" / "submission.yaml").read_text()
+    claim = text.replace("searcher: nsga2", "searcher: random").replace("{population: 20, p_mutation: 0.9}", "{}")
+    (folder / "nsga2" / "submission.yaml").write_text(claim)
+    assert call("board", "check", "small-v1")[0] == 0
+    code, _, err = call("board", "check", "small-v1", "--again", "1")
+    assert (code, "proposes another architecture at evaluation" in err) == (2, True)
+
+
 def test_an_interrupted_board_goes_on_where_it_stopped(
     call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

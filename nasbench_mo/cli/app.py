@@ -382,12 +382,15 @@ def board_run(
 def board_check(
     board: Board,
     submission: Annotated[Path | None, typer.Argument(help="Folder of one; else all the board has.")] = None,
+    again: Annotated[
+        int, typer.Option(help="Runs of each entry to make again, if this package has its searcher.", min=0)
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Ask for every evaluation of submissions again; the first row that is wrong is named."""
     from nasbench_mo.cli import boards
 
-    boards.check_board(board, submission=submission, as_json=as_json)
+    boards.check_board(board, submission=submission, again=again, as_json=as_json)
 
 
 @board_app.command("rank")

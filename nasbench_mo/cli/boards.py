@@ -26,6 +26,7 @@ from nasbench_mo.experiment import Run, run
 from nasbench_mo.leaderboard import (
     Board,
     BoardResults,
+    CheckedSubmission,
     Particulars,
     Submission,
     check,
@@ -34,6 +35,7 @@ from nasbench_mo.leaderboard import (
     rank,
     standings_csv,
 )
+from nasbench_mo.leaderboard.checking import OWN_SOFTWARE
 from nasbench_mo.search import SEARCHERS
 from nasbench_mo.search import searcher as make_searcher
 
@@ -112,8 +114,8 @@ def run_board(request: BoardRunRequest) -> None:
     print(f"wrote {relative(written)} ({size / 1e3:.0f} kB, {len(submission.rows)} evaluations, every one checked)")
 
 
-def check_board(board_name: str, *, submission: Path | None, as_json: bool) -> None:
-    """Check one submission, or all that a board holds."""
+def check_board(board_name: str, *, submission: Path | None, again: int, as_json: bool) -> None:
+    """Check one submission, or all that a board holds, and search again with some of the seeds of our own searchers."""
     board = load_board(board_name)
     folders = [submission] if submission is not None else _folders(submissions_folder(board))
     if not folders:
@@ -123,14 +125,40 @@ def check_board(board_name: str, *, submission: Path | None, as_json: bool) -> N
     with progress_bar(f"checking {board.id}", hidden=as_json) as progress:
         for done, folder in enumerate(folders, start=1):
             read = Submission.read(folder, board=board)
-            check(read, board, problems=problems)
-            rows.append({"submission": read.name, "evaluations": str(len(read.rows)), "verified": "yes"})
+            checked = check(read, board, problems=problems)
+            n_again = _search_again(checked, board, at_most=again)
+            row = {"submission": read.name, "evaluations": str(len(read.rows)), "verified": "yes"}
+            rows.append(row | {"runs made again": str(n_again)})
             if progress is not None:
                 progress(done, len(folders))
     if as_json:
-        print_json([{**r, "evaluations": int(r["evaluations"]), "verified": True} for r in rows])
+        numbers = ("evaluations", "runs made again")
+        print_json([{**r, **{n: int(r[n]) for n in numbers}, "verified": True} for r in rows])
     else:
         print(columns_text(rows, cut=False))
+
+
+def _search_again(checked: CheckedSubmission, board: Board, *, at_most: int) -> int:
+    """Make some runs of an entry of this package again, which must propose the same; how many were made."""
+    p = checked.submission.particulars
+    if p.software != OWN_SOFTWARE or not at_most:
+        return 0
+    keys = [(identifier, seed) for identifier in board.problems for seed in range(board.seeds)]
+    chosen = np.random.default_rng(len(keys)).permutation(len(keys))[:at_most]
+    for identifier, seed in (keys[i] for i in chosen):
+        opened = board.problem(identifier)
+        made = make_searcher(p.searcher, opened.space, opened.n_objectives, seed=seed, **p.options)
+        X = run(opened, made, budget=board.budget, known=p.known, fidelities=False).X
+        claimed = checked.traces[identifier][seed].X
+        same = min(len(X), len(claimed))
+        differs = np.flatnonzero((X[:same] != claimed[:same]).any(axis=1))
+        if differs.size or len(X) != len(claimed):
+            raise SubmissionError(
+                f"{p.name}: {p.searcher!r} on {identifier!r} with seed {seed} proposes another architecture at evaluation "
+                f"{differs[0] if differs.size else same} than the entry says; it claims {p.software} {p.version}, "
+                f"this is {version(OWN_SOFTWARE)}"
+            )
+    return len(chosen)
 
 
 def rank_board(board_name: str, *, extra: Sequence[Path], out: Path | None, as_json: bool) -> None:
@@ -247,8 +275,8 @@ def _particulars(made: Run, *, name: str, author: str) -> Particulars:
         searcher=identity.searcher,
         options=identity.searcher_options,
         source=_source(identity.searcher),
-        software="nasbench-mo",
-        version=version("nasbench-mo"),
+        software=OWN_SOFTWARE,
+        version=version(OWN_SOFTWARE),
         author=author,
         known=bool(identity.known_objectives),
         submitted=datetime.now(UTC).date().isoformat(),

@@ -28,7 +28,8 @@ from nasbench_mo.search import searcher as make_searcher
 #: Largest relative difference between a submitted value and the answer: single precision on another machine.
 #: Scores are computed from the answers, so nothing can be gained within it.
 TOLERANCE = 1e-6
-_OWN_SOFTWARE = "nasbench-mo"
+#: An entry that claims it names a searcher that everybody can make again.
+OWN_SOFTWARE = "nasbench-mo"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def check(submission: Submission, board: Board, *, problems: Mapping[str, Proble
 def _check_software(submission: Submission, *, problem: Problem) -> None:
     """A registered searcher must exist with the settings that are claimed; other software is taken at its word."""
     p = submission.particulars
-    if p.software != _OWN_SOFTWARE:
+    if p.software != OWN_SOFTWARE:
         return
     try:
         SEARCHERS.get(p.searcher)
@@ -98,7 +99,7 @@ def _check_software(submission: Submission, *, problem: Problem) -> None:
     except MissingDependencyError:
         return  # it exists; its library is not installed here
     except (UnknownNameError, SearcherError) as error:
-        raise SubmissionError(f"{submission.name}: it claims {_OWN_SOFTWARE}, but {error}") from error
+        raise SubmissionError(f"{submission.name}: it claims {OWN_SOFTWARE}, but {error}") from error
 
 
 def _check_order(rows: Rows, *, board: Board, name: str) -> NDArray[np.intp]:
