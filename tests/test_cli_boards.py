@@ -89,7 +89,7 @@ def test_some_runs_are_made_again(call: Call, folder: Path) -> None:
     (folder / "nsga2" / "submission.yaml").write_text(claim)
     assert call("board", "check", "small-v1")[0] == 0
     code, _, err = call("board", "check", "small-v1", "--again", "1")
-    assert (code, "proposes another architecture at evaluation" in err) == (2, True)
+    assert (code, "proposes another architecture at " in err) == (2, True)
 
 
 def test_an_interrupted_board_goes_on_where_it_stopped(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from benchmark_helpers import slow_front, slow_hypervolume
-from board_helpers import drawn_problem, toy_board
+from board_helpers import ERROR, LATENCY, drawn_problem, toy_board
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,9 +72,15 @@ def test_the_share_is_that_of_a_run(problem: Problem) -> None:
 
 
 def test_degenerate_architectures_count_as_evaluations_and_are_on_no_front() -> None:
-    problem = nmo.problem("nb201s-c10-eyeriss-v1")
+    def conflict(X: np.ndarray) -> np.ndarray:  # cells without operations would be the best of the first
+        return np.stack([(X > 0).sum(axis=1), ((X - 3) ** 2).sum(axis=1)], axis=1).astype(float)
+
+    objectives = [ERROR, LATENCY]
+    problem = Problem.from_function("cells-v1", conflict, search_space=nmo.space("nb201"), objectives=objectives)
     X = problem.space.enumerate()
-    dead = X[problem.space.degenerate(X)][:50]
+    dead_F = problem.evaluate(X[problem.space.degenerate(X)])
+    assert problem.hypervolume(dead_F) > 0
+    dead = X[problem.space.degenerate(X)]
     live = X[~problem.space.degenerate(X)][:50]
     both = np.concatenate([dead, live])
     judge = Judge(problem)

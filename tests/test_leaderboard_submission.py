@@ -198,6 +198,22 @@ def test_a_run_may_end_early(board: Board) -> None:
     assert [len(t.X) for t in checked.traces["toy-v1"]] == [BUDGET, 7, BUDGET]
 
 
+def test_two_seeds_may_evaluate_the_same_architecture(board: Board) -> None:
+    made = traces(board, luck=0)
+    for key, trace in made.items():
+        X = trace.X[:0].reshape(0, 3)
+        X = np.concatenate([X, [[2, 2, 2]]]).astype(trace.X.dtype)
+        made[key] = dataclasses.replace(trace, X=X, F=board.problem(key[0]).observation(key[1]).evaluate(X))
+    check(from_traces(made, board=board, particulars=particulars("same")), board)
+
+
+def test_a_run_over_the_budget_is_refused_even_where_another_is_shorter(board: Board) -> None:
+    made = traces(board, luck=0, length=BUDGET + 1)
+    made |= {k: dataclasses.replace(t, X=t.X[:5], F=t.F[:5]) for k, t in made.items() if k != ("noisy-v1", 1)}
+    with pytest.raises(SubmissionError, match=f"'noisy-v1' with seed 1 has {BUDGET + 1} evaluations, the budget is 40"):
+        check(from_traces(made, board=board, particulars=particulars("long")), board)
+
+
 def test_an_entry_from_another_language_may_give_strings_and_plain_columns(board: Board, tmp_path: Path) -> None:
     folder = submission(board, "entry", strings=True).write(tmp_path)
     rewrite(folder, lambda t: pa.table({c: pa.array(t.column(c).to_pylist()) for c in t.column_names}))

@@ -154,9 +154,9 @@ def _search_again(checked: CheckedSubmission, board: Board, *, at_most: int) -> 
         differs = np.flatnonzero((X[:same] != claimed[:same]).any(axis=1))
         if differs.size or len(X) != len(claimed):
             raise SubmissionError(
-                f"{p.name}: {p.searcher!r} on {identifier!r} with seed {seed} proposes another architecture at evaluation "
-                f"{differs[0] if differs.size else same} than the entry says; it claims {p.software} {p.version}, "
-                f"this is {version(OWN_SOFTWARE)}"
+                f"{p.name}: {p.searcher!r} on {identifier!r} with seed {seed} proposes another architecture at "
+                f"evaluation {differs[0] if differs.size else same} than the entry says; it claims {p.software} "
+                f"{p.version}, this is {version(OWN_SOFTWARE)}"
             )
     return len(chosen)
 
