@@ -477,6 +477,22 @@ def _command() -> str:
     return shlex.join(["nasbench-mo", *sys.argv[1:]])
 
 
+@board_app.command("render")
+def board_render(
+    boards: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[BOARD]...", help="Ids or folders; all boards and their index if none."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder that gets <id>/.", show_default="leaderboards")
+    ] = None,
+) -> None:
+    """Check and rank boards, and write each as an interactive page, index.html, and a README.md."""
+    from nasbench_mo.cli import board_page
+
+    board_page.render(boards or [], out=out)
+
+
 def _options(texts: list[str]) -> dict[str, float | int | str]:
     """Parse NAME=VALUE settings; a value that reads as a number is one."""
     options: dict[str, float | int | str] = {}
