@@ -46,6 +46,74 @@ class Checkpoint:
     state: Mapping[str, Any]
 
 
+class CheckpointFile:
+    """The checkpoint of one training: what it writes after an epoch and starts from.
+
+    Parameters
+    ----------
+    path
+        The file; without one, nothing is written or read.
+    identity
+        What is trained.
+    parts
+        Name to what has a ``state_dict``: network, optimiser, schedule.
+    device
+        torch device of the network.
+    """
+
+    def __init__(
+        self, path: Path | None, *, identity: Mapping[str, str], parts: Mapping[str, Any], device: str
+    ) -> None:
+        self.path = path
+        self.identity = identity
+        self.parts = parts
+        self.device = device
+
+    def save(self, *, epochs: int, seconds: float, curve: Mapping[str, list[float]]) -> None:
+        """Write where the parts and the global generators stand."""
+        if self.path is None:
+            return
+        torch = require("torch", extra="train")
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        state["generators"] = [
+            torch.get_rng_state(),
+            *(torch.cuda.get_rng_state(device) for device in accelerators(self.device)),
+        ]
+        checkpoint = Checkpoint(identity=self.identity, epochs=epochs, seconds=seconds, curve=curve, state=state)
+        write_checkpoint(self.path, checkpoint)
+
+    def restore(self) -> Checkpoint | None:
+        """Bring the parts and the global generators to where the file was written; None where there is none.
+
+        Raises
+        ------
+        ArtifactError, RunError
+            As in :func:`read_checkpoint`.
+        """
+        if self.path is None or (done := read_checkpoint(self.path, identity=self.identity)) is None:
+            return None
+        torch = require("torch", extra="train")
+        try:
+            for name, part in self.parts.items():
+                part.load_state_dict(done.state[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ArtifactError(
+                f"the checkpoint {self.path} does not fit this version's networks ({' '.join(str(error).split())[:200]}); "
+                f"delete {self.path} to train from the start"
+            ) from error
+        on_cpu, *others = done.state["generators"]
+        torch.set_rng_state(on_cpu)
+        for device, generator in zip(accelerators(self.device), others, strict=False):  # it may go on elsewhere
+            torch.cuda.set_rng_state(generator, device)
+        return done
+
+
+def accelerators(device: str) -> list[Any]:
+    """The CUDA device, where it is one: it has a generator of its own."""
+    torch = require("torch", extra="train")
+    return [torch.device(device)] if torch.device(device).type == "cuda" else []
+
+
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint over the one before; a kill leaves the old one or the new one."""
     torch = require("torch", extra="train")

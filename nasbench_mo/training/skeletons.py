@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from nasbench_mo.errors import SpecError, UnknownNameError
 from nasbench_mo.hardware.workload import fbnet, mnasnet, nbmacro
-from nasbench_mo.hardware.workload.mobile import MobileSkeleton, choose_skeleton
+from nasbench_mo.hardware.workload.mobile import MobileSkeleton, choose_skeleton, stage_places
 from nasbench_mo.space.nb201 import Skeleton
 
 #: Published skeletons of the spaces of mobile networks: space, data set, skeleton.
@@ -64,6 +64,14 @@ def network_skeleton(
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise SpecError(f"skeleton: {name} must be a positive integer, got {value!r}")
     return dataclasses.replace(_published(space, dataset), **chosen)
+
+
+def final_size(skeleton: Skeleton | MobileSkeleton) -> int:
+    """Pixels of a side of the tensor before global pooling."""
+    if isinstance(skeleton, MobileSkeleton):
+        *_, (_, last) = stage_places(skeleton)
+        return last.size
+    return skeleton.image_size >> (skeleton.n_stages - 1)
 
 
 def _published(space: str, dataset: str | None) -> Any:

@@ -22,12 +22,12 @@ from nasbench_mo.hardware.workload.mobile import MobileSkeleton
 from nasbench_mo.space import SearchSpace
 from nasbench_mo.space import space as space_named
 from nasbench_mo.space.nb201 import Skeleton
-from nasbench_mo.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from nasbench_mo.training.checkpoint import CheckpointFile, accelerators
 from nasbench_mo.training.energy import Energy, EnergyMeter
 from nasbench_mo.training.images import Images, ImageSet
 from nasbench_mo.training.metrics import Scores, scores
 from nasbench_mo.training.network import build_network
-from nasbench_mo.training.skeletons import network_skeleton
+from nasbench_mo.training.skeletons import final_size, network_skeleton
 
 #: Small enough for the activations of one layer to stay in a core's cache.
 EVALUATION_BATCH = 250
@@ -158,6 +158,13 @@ class Trainer:
     skeleton
         The network around what is searched. By default the recipe's for NAS-Bench-201, for other spaces the published
         one with the image set's classes.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such space, or its networks are not known.
+    SpecError
+        The last batch would be one image whose last tensors are one pixel.
     """
 
     def __init__(
@@ -174,6 +181,11 @@ class Trainer:
         self.device = device
         self.space = space_named(space)
         self.skeleton = skeleton or _skeleton(self.space, images, recipe=recipe)
+        if len(images.train) % recipe.batch_size == 1 and final_size(self.skeleton) == 1:
+            raise SpecError(
+                f"the last of {len(images.train)} images is a batch of its own, and a batch normalisation needs more "
+                f"than one value, but its tensors end at one pixel; take another batch_size than {recipe.batch_size}"
+            )
         statistics = channel_statistics(images.train)
         self._train, self._valid, self._test = (
             prepared(split, statistics=statistics, device=device) for split in (images.train, images.valid, images.test)
@@ -203,18 +215,20 @@ class Trainer:
         network = seeded_network(arch, skeleton=self.skeleton, seed=seed, space=self.space)
         network = network.to(device=self.device, memory_format=torch.channels_last)
         optimiser, schedule = sgd_one_cycle(network.parameters(), recipe=self.recipe, n_images=len(self.images.train))
-        stateful = {"network": network, "optimiser": optimiser, "schedule": schedule}
         orders = image_orders(self.recipe, n_images=len(self.images.train), seed=seed)
-        identity = self._identity(arch, seed=seed) if checkpoint else {}
-        done = read_checkpoint(checkpoint, identity=identity) if checkpoint else None
+        stored = CheckpointFile(
+            checkpoint,
+            identity=self._identity(arch, seed=seed) if checkpoint else {},
+            parts={"network": network, "optimiser": optimiser, "schedule": schedule},
+            device=self.device,
+        )
         clock = time.process_time if self.device == "cpu" else time.perf_counter
         seconds, finished = 0.0, 0
         curve: dict[str, list[float]] = {"train_loss": [], "valid_loss": [], "valid_error": []}
         with _own_generators(self.device, seed=seed):
-            if done is not None:
+            if (done := stored.restore()) is not None:
                 seconds, finished = done.seconds, done.epochs
-                curve = {name: list(done.curve[name]) for name in curve}
-                _restore(stateful, done, device=self.device)
+                curve = {name: list(values) for name, values in done.curve.items()}
             meter.start()
             for epoch, order in enumerate(orders, start=1):
                 if epoch <= finished:
@@ -230,12 +244,7 @@ class Trainer:
                 predicted, loss = _predict(network, self._valid)
                 curve["valid_loss"].append(loss)
                 curve["valid_error"].append(float(100 * np.mean(predicted != self.images.valid.labels)))
-                if checkpoint:
-                    state = _state(stateful, device=self.device)
-                    write_checkpoint(
-                        checkpoint,
-                        Checkpoint(identity=identity, epochs=epoch, seconds=seconds, curve=curve, state=state),
-                    )
+                stored.save(epochs=epoch, seconds=seconds, curve=curve)
             energy = meter.stop()
             if finished == self.recipe.epochs:  # the checkpoint is of the last epoch
                 predicted, _ = _predict(network, self._valid)
@@ -289,37 +298,13 @@ def seeded_network(arch: str, *, skeleton: Any, seed: int, space: str | SearchSp
 def _own_generators(device: str, *, seed: int) -> Iterator[None]:
     """What a network draws while it trains (dropout) comes from the seed; the global generators are left alone."""
     torch = require("torch", extra="train")
-    with torch.random.fork_rng(devices=_accelerators(device)):
+    with torch.random.fork_rng(devices=accelerators(device)):
         drawn = np.random.SeedSequence([seed, _DROPOUT_STREAM]).generate_state(1, np.uint64)
         torch.default_generator.manual_seed(int(drawn[0]))
-        for accelerator in _accelerators(device):
+        for accelerator in accelerators(device):
             with torch.cuda.device(accelerator):
                 torch.cuda.manual_seed(int(drawn[0]))
         yield
-
-
-def _accelerators(device: str) -> list[Any]:
-    """The CUDA device, where it is one."""
-    torch = require("torch", extra="train")
-    return [torch.device(device)] if torch.device(device).type == "cuda" else []
-
-
-def _state(stateful: dict[str, Any], *, device: str) -> dict[str, Any]:
-    """What a checkpoint stores of network, optimiser, schedule and generators."""
-    torch = require("torch", extra="train")
-    generators = [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in _accelerators(device))]
-    return {"generators": generators, **{name: part.state_dict() for name, part in stateful.items()}}
-
-
-def _restore(stateful: dict[str, Any], done: Checkpoint, *, device: str) -> None:
-    """Bring network, optimiser, schedule and generators to where a checkpoint was written."""
-    torch = require("torch", extra="train")
-    for name, part in stateful.items():
-        part.load_state_dict(done.state[name])
-    on_cpu, *others = done.state["generators"]
-    torch.set_rng_state(on_cpu)
-    for accelerator, state in zip(_accelerators(device), others, strict=False):  # it may go on elsewhere
-        torch.cuda.set_rng_state(state, accelerator)
 
 
 def image_orders(recipe: Recipe, *, n_images: int, seed: int) -> Iterator[NDArray[np.int64]]:
