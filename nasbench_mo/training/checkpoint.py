@@ -97,8 +97,9 @@ class CheckpointFile:
             for name, part in self.parts.items():
                 part.load_state_dict(done.state[name])
         except (KeyError, RuntimeError, ValueError) as error:
+            what = " ".join(str(error).split())[:200]
             raise ArtifactError(
-                f"the checkpoint {self.path} does not fit this version's networks ({' '.join(str(error).split())[:200]}); "
+                f"the checkpoint {self.path} does not fit this version's networks ({what}); "
                 f"delete {self.path} to train from the start"
             ) from error
         on_cpu, *others = done.state["generators"]

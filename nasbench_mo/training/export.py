@@ -57,8 +57,7 @@ def export_network(network: Any, *, batch: int = 1, image_size: int | None = Non
     first = next(iter(network.parameters()))
     images = torch.zeros(batch, skeleton.image_channels, size, size, dtype=first.dtype, device=first.device)
     stream = io.BytesIO()
-    modes = {name: module.training for name, module in network.named_modules()}
-    network.eval()
+    modes = {name: module.training for name, module in network.named_modules()}  # the exporter leaves one for all
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it prints the graph that failed
             # The exporter that follows this one needs onnxscript.
