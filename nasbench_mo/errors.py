@@ -77,6 +77,14 @@ class RunError(NasbenchMoError, ValueError):
     """A run or its file is incomplete, or belongs to another problem, searcher or seed."""
 
 
+class BusyError(RunError):
+    """Another process is writing the same run."""
+
+
+class WorkerDiedError(NasbenchMoError, ChildProcessError):
+    """Process after process died over one item of work."""
+
+
 class MissingDependencyError(NasbenchMoError, ImportError):
     """An optional library is not installed."""
 

@@ -569,6 +569,8 @@ def _check_published(identifier: str) -> None:
     assert (published.test is None) == (not problem.has_test)
     X = problem.space.enumerate()
     live = X[~problem.space.degenerate(X)]
+    assert published.constraints == problem.constraint_set.texts
+    live = live[problem.feasible(live)] if problem.constraints else live
     assert (published.n_architectures, published.n_degenerate) == (15_625, 341)
     for view, facts in (("score", published.score), ("test", published.test)):
         if facts is not None:

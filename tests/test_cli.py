@@ -219,7 +219,15 @@ def test_our_own_fault_is_not_exit_2(call, monkeypatch):
 
 def test_help_fits_80_columns(call, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    for command in ((), ("search",), ("import",), ("query",), ("demo",)):
+    for command in (
+        (),
+        ("search",),
+        ("import",),
+        ("query",),
+        ("demo",),
+        ("experiment", "run"),
+        ("experiment", "figures"),
+    ):
         code, text, _ = call(*command, "--help")
         assert code == 0
         assert max(len(line) for line in text.splitlines()) <= 80

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
-from nasbench_mo.cluster import run_ordered
-from nasbench_mo.errors import ArchitectureError, SpecError
+from nasbench_mo.cluster import Executor, run_ordered
+from nasbench_mo.cluster.deployment import Deployment
+from nasbench_mo.cluster.local import DEATHS
+from nasbench_mo.errors import ArchitectureError, MissingDependencyError, SpecError, WorkerDiedError
 
 
 def square(value: int) -> int:
@@ -28,6 +33,24 @@ def refuse_three(value: int) -> int:
     if value == 3:
         raise ArchitectureError("three is no architecture")
     return value
+
+
+def wait_for_file(item: tuple[str, str]) -> str:
+    """Write the second file, then wait for the first if there is one to wait for."""
+    awaited, written = item
+    Path(written).touch()
+    if awaited:
+        wait_for(Path(awaited))
+    return Path(written).name
+
+
+def die(marker: str) -> str:
+    """Kill this process, as often as there are files ``<marker>.<n>`` to delete; a path without them is harmless."""
+    left = sorted(Path(marker).parent.glob(f"{Path(marker).name}.*"))
+    if left:
+        left[0].unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Path(marker).name
 
 
 def test_results_come_in_order_whatever_the_number_of_processes() -> None:
@@ -110,6 +133,61 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def test_a_slow_item_holds_nothing_up(tmp_path: Path) -> None:
+    """The first item can end only after the last has begun: in order, two processes would wait for ever."""
+    last = str(tmp_path / "3")
+    items = [(last, str(tmp_path / "0")), *(("", str(tmp_path / str(i))) for i in (1, 2)), ("", last)]
+    with Executor(n_processes=2) as executor:
+        outcomes = list(executor.as_completed(wait_for_file, items))
+        assert sorted(o.index for o in outcomes) == [0, 1, 2, 3]
+        assert outcomes[0].index != 0
+        assert {o.index: o.result() for o in outcomes} == {0: "0", 1: "1", 2: "2", 3: "3"}
+
+
+@pytest.mark.parametrize("n_processes", [1, 2])
+def test_an_error_is_the_outcome_of_its_item_alone(n_processes: int) -> None:
+    with Executor(n_processes=n_processes) as executor:
+        outcomes = {o.index: o for o in executor.as_completed(refuse_three, range(6))}
+    assert sorted(outcomes) == list(range(6))
+    assert [i for i, o in outcomes.items() if o.error is not None] == [3]
+    with pytest.raises(ArchitectureError, match="three is no architecture"):
+        outcomes[3].result()
+
+
+def test_a_killed_process_costs_its_item_a_fresh_start_and_nothing_else(tmp_path: Path) -> None:
+    items = [str(tmp_path / name) for name in ("a", "killed-twice", "b", "killed-always", "c", "d")]
+    for i in range(DEATHS - 1):
+        Path(f"{items[1]}.{i}").touch()
+    for i in range(DEATHS + 1):
+        Path(f"{items[3]}.{i}").touch()
+    with Executor(n_processes=2) as executor:
+        outcomes = {o.index: o for o in executor.as_completed(die, items)}
+    assert sorted(outcomes) == list(range(6))
+    assert [o.value for _, o in sorted(outcomes.items())] == ["a", "killed-twice", "b", None, "c", "d"]
+    with pytest.raises(WorkerDiedError, match=f"item 3 died {DEATHS} times"):
+        outcomes[3].result()
+    assert len(list(tmp_path.glob("killed-*"))) == 1  # tried so often, and no oftener
+
+
+def test_a_process_killed_while_idle_is_replaced(tmp_path: Path) -> None:
+    killed: list[int] = []
+    with Executor(n_processes=2) as executor:
+        for outcome in executor.as_completed(process_id, range(12)):
+            if not killed:
+                killed.append(outcome.result())
+                os.kill(killed[0], signal.SIGKILL)
+                while is_running(killed[0]):
+                    time.sleep(0.01)
+        # the item it had been given meanwhile was begun again elsewhere; all twelve came, or the loop had not ended
+    assert killed
+
+
+def test_ordered_results_wait_for_the_slow_one(tmp_path: Path) -> None:
+    last = str(tmp_path / "3")
+    items = [(last, str(tmp_path / "0")), *(("", str(tmp_path / str(i))) for i in (1, 2)), ("", last)]
+    assert list(run_ordered(wait_for_file, items, n_processes=2)) == ["0", "1", "2", "3"]
+
+
 # ---------------------------------------------------------------------- Dask
 
 
@@ -117,7 +195,7 @@ def is_running(pid: int) -> bool:
 def scheduler() -> Iterator[str]:
     distributed = pytest.importorskip("distributed", reason="Dask comes with the extra 'cluster'")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", host="127.0.0.1"
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0", protocol="tcp", host="127.0.0.1"
     ) as cluster:
         yield cluster.scheduler_address
 
@@ -138,3 +216,123 @@ def test_an_address_without_a_scheduler_is_refused_at_once(address: str) -> None
     pytest.importorskip("distributed", reason="Dask comes with the extra 'cluster'")
     with pytest.raises(SpecError, match="no Dask scheduler answers"):
         run_ordered(square, [1], scheduler=address)
+
+
+def test_dask_outcomes_come_as_they_are_ready(scheduler: str) -> None:
+    with Executor(cluster=scheduler) as executor:
+        outcomes = {o.index: o for o in executor.as_completed(refuse_three, range(6))}
+        assert sorted(outcomes) == list(range(6))
+        assert isinstance(outcomes[3].error, ArchitectureError)
+        assert outcomes[4].result() == 4
+        assert list(executor.ordered(square, [1, 2, 3])) == [1, 4, 9]  # the same cluster again
+
+
+def test_an_executor_on_a_cluster_has_to_be_entered(scheduler: str) -> None:
+    with pytest.raises(SpecError, match="within its 'with' block"):
+        Executor(cluster=scheduler).as_completed(square, [1])
+
+
+def test_an_item_that_kills_worker_after_worker_is_given_up(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="Dask comes with the extra 'cluster'")
+    items = [str(tmp_path / name) for name in ("a", "killed-once", "b", "killed-always")]
+    Path(f"{items[1]}.0").touch()
+    for i in range(20):
+        Path(f"{items[3]}.{i:02}").touch()
+    file = tmp_path / "cluster.yaml"
+    file.write_text("scheduler: local\njobs: 2\noptions: {silence_logs: 50}\n")
+    import dask
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), Executor(cluster=file) as executor:
+        outcomes = {o.index: o for o in executor.as_completed(die, items)}
+    assert distributed
+    assert [o.value for _, o in sorted(outcomes.items())] == ["a", "killed-once", "b", None]
+    assert isinstance(outcomes[3].error, WorkerDiedError)
+
+
+# ---------------------------------------------------------------------- cluster files
+
+
+class StandIn:
+    """In place of dask-jobqueue's clusters: keeps what it is told."""
+
+    made: list[StandIn]
+
+    def __init__(self, **options: Any) -> None:
+        if "nonsense" in options:
+            raise TypeError("unexpected keyword argument 'nonsense'")
+        self.options = options
+        self.jobs = 0
+        StandIn.made.append(self)
+
+    def scale(self, *, jobs: int) -> None:
+        self.jobs = jobs
+
+
+@pytest.fixture
+def jobqueue(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    StandIn.made = []
+    module = ModuleType("dask_jobqueue")
+    for name in ("SLURMCluster", "OARCluster", "PBSCluster"):
+        setattr(module, name, type(name, (StandIn,), {}))
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", module)
+    return module
+
+
+@pytest.mark.parametrize(("name", "kind"), [("slurm", "SLURMCluster"), ("oar", "OARCluster"), ("pbs", "PBSCluster")])
+def test_a_cluster_file_starts_the_batch_systems_cluster(
+    name: str, kind: str, jobqueue: ModuleType, tmp_path: Path
+) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(f'scheduler: {name}\njobs: 8\noptions:\n  memory: 4GB\n  walltime: "04:00:00"\n  cores: 2\n')
+    cluster = Deployment.read(file).started()
+    assert isinstance(cluster, getattr(jobqueue, kind))
+    assert cluster.options == {"cores": 2, "processes": 1, "memory": "4GB", "walltime": "04:00:00"}
+    assert cluster.jobs == 8
+    assert len(StandIn.made) == 1
+
+
+def test_a_local_cluster_of_a_file_is_used_and_closed(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="Dask comes with the extra 'cluster'")
+    file = tmp_path / "cluster.yaml"
+    file.write_text("scheduler: local\njobs: 2\noptions: {processes: false, silence_logs: 50}\n")
+    with Executor(cluster=file) as executor:
+        assert list(executor.ordered(square, range(5))) == [0, 1, 4, 9, 16]
+        workers = executor._client.nasbench_mo_cluster
+        assert len(workers.workers) == 2
+    assert workers.status.name == "closed"
+    assert list(run_ordered(square, [3, 4], scheduler=str(file))) == [9, 16]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("scheduler: slurm\n", "'jobs' is missing"),
+        ("scheduler: slrum\njobs: 2\n", "Did you mean 'slurm'"),
+        ("scheduler: slurm\njobs: 0\n", "at least 1, got 0"),
+        ("scheduler: slurm\njobs: two\n", "at least 1, got 'two'"),
+        ("scheduler: slurm\njobs: 2\noptions: [1]\n", "options must map names"),
+        ("scheduler: slurm\njobs: 2\nqueue: x\n", "unknown field 'queue'"),
+        (
+            "scheduler: slurm\njobs: 2\noptions: {nonsense: 1}\n",
+            "does not start with the options: unexpected keyword",
+        ),
+        ("[", "not readable as YAML"),
+    ],
+)
+def test_a_wrong_cluster_file_is_refused(text: str, words: str, jobqueue: ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="Dask comes with the extra 'cluster'")
+    file = tmp_path / "cluster.yaml"
+    file.write_text(text)
+    with pytest.raises(SpecError, match=words), Executor(cluster=str(file)):
+        pass
+    assert not StandIn.made
+
+
+def test_a_batch_system_without_dask_jobqueue_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    file = tmp_path / "cluster.yaml"
+    file.write_text("scheduler: slurm\njobs: 2\n")
+    with pytest.raises(MissingDependencyError, match=r"nasbench-mo\[cluster\]"):
+        Deployment.read(file).started()

@@ -450,6 +450,27 @@ def test_fidelities_are_offered_to_none_that_has_no_use_for_them() -> None:
         run(curves(), elsewhere, budget=5, fidelities=False)
 
 
+@pytest.mark.parametrize(("name", "door"), [("mo-asha", "tell_at"), ("regularized-evolution", "tell")])
+def test_constraints_hold_on_the_clock_and_after_fewer_epochs(
+    name: str, door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = curves().constrained("error_percent <= 9", "latency_ms <= 14")
+    made = searcher(name, problem.space, 2, seed=1)
+    heard = []
+    tell = getattr(made, door)
+    monkeypatch.setattr(made, door, lambda X, F, *more: (heard.append((X, F)), tell(X, F, *more)))
+    found = run(problem, made, budget=20, workers=3)
+    np.testing.assert_array_equal(found.infeasible, (found.F > [9, 14]).any(axis=1))
+    assert 0 < found.infeasible.sum() < len(found)
+    assert (found.front().F <= [9, 14]).all()
+    told = np.concatenate([F for _, F in heard])
+    cost = 20.0 - np.concatenate([X for X, _ in heard]).sum(axis=1)
+    penalised = told[:, 1] != cost  # the truth is far from what an infeasible one is said to cost
+    assert penalised.sum() >= found.infeasible.sum()
+    assert told[penalised].min(axis=0)[1] > told[~penalised].max(axis=0)[1]
+    assert found.identity == run(problem, name, budget=20, workers=3, seed=1).identity
+
+
 class _KilledError(Exception):
     pass
 

@@ -17,7 +17,7 @@ from nasbench_mo.search.base import KnownColumn
 from nasbench_mo.space import CategoricalSpace, SearchSpace, space
 from nasbench_mo.testing import check_searcher
 
-#: A searcher runs forty times here: those with a costly model get a long random start, so that they fit it rarely.
+#: A searcher runs fifty times here: those with a costly model get a long random start, so that they fit it rarely.
 LIGHT: dict[str, dict[str, float | int | str]] = {
     "default": {"initial": 50},
     "lamoo": {"n_initial": 40},
@@ -37,7 +37,7 @@ def _searcher(name: str, s: SearchSpace, m: int, seed: int) -> Searcher:
         pytest.skip(str(error))
 
 
-#: These take seconds for each of the forty runs; what a second space would add is little.
+#: These take seconds for each of the fifty runs; what a second space would add is little.
 COSTLY = ("default", "tpe", "parego", "qlognehvi", "smac-forest", "mo-bananas")
 
 
@@ -247,6 +247,47 @@ class _TakesKnownLate(Sampler):
         self._known = dict(columns)
 
 
+class _PeeksAtBounds(Sampler):
+    """Uses constraints although it says that it does not want them."""
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        rows = super()._ask(n)
+        return rows[::-1] if self.constrained else rows
+
+
+class _DeafToBounds(Sampler):
+    """Says that it wants constraints, and proposes what it would anyway."""
+
+    wants_constraints = True
+
+
+class _SeeksWhatIsOutside(Sampler):
+    """Heeds bounds the wrong way round: it stays where they were violated."""
+
+    wants_constraints = True
+
+    def _tell(self, X: NDArray[Any], F: NDArray[np.float64]) -> None:
+        if (outside := self._violation(X, F) > 0).any():
+            self.__dict__["outside"] = X[outside][:1]
+
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        rows = super()._ask(n)
+        at = self.__dict__.get("outside") if self.constrained else None
+        return rows if at is None else np.repeat(at, len(rows), axis=0)
+
+
+class _TakesBoundsLate(Sampler):
+    def set_constraints(self, upper: ArrayLike, **more: Any) -> None:
+        self._upper = np.asarray(upper, dtype=np.float64)
+
+
+class _GivesUpUnderBounds(Sampler):
+    def _ask(self, n: int | None) -> NDArray[Any]:
+        if self.constrained and self.n_asked > 20:
+            raise ExhaustedError("nothing keeps them")
+        return super()._ask(n)
+
+
 class _GivesUpEarly(Sampler):
     def _ask(self, n: int | None) -> NDArray[Any]:
         if self.space.size == 6 and self.n_asked >= 2:
@@ -351,6 +392,11 @@ BROKEN = {
     _HatesRepeats: "as it declares.*told before",
     _Curious: "known objectives that it does not want",
     _TakesKnownLate: "known objectives after the first ask",
+    _PeeksAtBounds: "tight bounds that it does not want",
+    _DeafToBounds: "of its later proposals keep bounds",
+    _SeeksWhatIsOutside: "0% of its later proposals keep bounds",
+    _TakesBoundsLate: "constraints after the first ask: expected SearcherError",
+    _GivesUpUnderBounds: "architectures under tight bounds",
     _GivesUpEarly: "it gave up after",
     _Revives: "once it is exhausted: expected ExhaustedError",
     _MovesTheGlobalGenerator: "it changed NumPy's global random generator",

@@ -49,8 +49,9 @@ def _pymoo_evaluates(
     *,
     termination: tuple[str, int],
     m: int = 2,
+    violation: Callable[[NDArray[Any]], NDArray[np.float64]] | None = None,
 ) -> NDArray[Any]:
-    """Everything that pymoo's own loop evaluates, in order."""
+    """Everything that pymoo's own loop evaluates, in order, given (n, m) values and, if any, (n, k) violations."""
     from pymoo.core.problem import Problem
     from pymoo.optimize import minimize
 
@@ -58,11 +59,15 @@ def _pymoo_evaluates(
 
     class Recorded(Problem):
         def __init__(self) -> None:
-            super().__init__(n_var=NB201.n_variables, n_obj=m, xl=0, xu=NB201.cardinalities - 1, vtype=int)
+            n_constraints = 0 if violation is None else violation(np.zeros((1, NB201.n_variables))).shape[1]
+            limits = {"xl": 0, "xu": NB201.cardinalities - 1, "vtype": int}
+            super().__init__(n_var=NB201.n_variables, n_obj=m, n_ieq_constr=n_constraints, **limits)
 
         def _evaluate(self, X: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
             evaluated.append(X.copy())
             out["F"] = values(X)
+            if violation is not None:
+                out["G"] = violation(X)
 
     minimize(Recorded(), algorithm, termination, seed=3, copy_algorithm=False)
     return np.concatenate(evaluated)
@@ -132,6 +137,33 @@ def test_moead_proposes_what_pymoos_own_loop_evaluates_once_that_scales_objectiv
     expected = _pymoo_evaluates(algorithm, opposed, termination=("n_gen", 10))
     made = searcher("moead", NB201, 2, seed=3, population=12, neighbours=4)
     np.testing.assert_array_equal(_proposals(made, opposed, n=120), expected[:120])
+
+
+def _scaled_excess(X: NDArray[Any]) -> NDArray[np.float64]:
+    """pymoo's G of two bounds: ``f_0 <= 11`` and ``f_1 <= 14``."""
+    return opposed(X) / [11.0, 14.0] - 1.0
+
+
+@pytest.mark.parametrize("name", ["nsga2", "sms-emoa", "r-nsga2"])
+def test_bounds_are_pymoos_inequality_constraints(name: str) -> None:
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.algorithms.moo.rnsga2 import RNSGA2
+    from pymoo.algorithms.moo.sms import SMSEMOA
+
+    operators = _operators()
+    algorithm, options = {
+        "nsga2": (NSGA2(pop_size=10, **operators), {}),
+        "sms-emoa": (SMSEMOA(pop_size=10, n_offsprings=10, **operators), {"offspring": 10}),
+        "r-nsga2": (RNSGA2(np.array([[7.0, 9.0]]), pop_size=10, epsilon=0.01, **operators), {"aspiration": "7,9"}),
+    }[name]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = _pymoo_evaluates(algorithm, opposed, termination=("n_eval", 100), violation=_scaled_excess)
+    made = searcher(name, NB201, 2, seed=3, population=10, **options)
+    made.set_constraints([11.0, 14.0])
+    found = _proposals(made, opposed, n=100)
+    np.testing.assert_array_equal(found, expected[:100])
+    free = _proposals(searcher(name, NB201, 2, seed=3, population=10, **options), opposed, n=100)
+    assert not np.array_equal(found, free)
 
 
 # ---------------------------------------------------------------------- what a searcher does with units and sizes

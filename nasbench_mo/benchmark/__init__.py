@@ -9,6 +9,7 @@ from nasbench_mo.benchmark.catalogue import (
     problem_spec,
     problems_over,
 )
+from nasbench_mo.benchmark.constraint import Constraint
 from nasbench_mo.benchmark.manifest import FrontFacts, Manifest, compute_manifest, differences, published_manifest
 from nasbench_mo.benchmark.search_problem import Evaluator, Problem, Term
 from nasbench_mo.benchmark.values import (
@@ -24,6 +25,7 @@ from nasbench_mo.benchmark.values import (
 
 __all__ = [
     "DEMO_PROBLEM",
+    "Constraint",
     "CountedValues",
     "Evaluator",
     "Fidelity",

@@ -46,6 +46,7 @@ class ProblemSpec:
     description: str
     simulated_seconds: Values | None = None
     simulated_joules: Values | None = None
+    constraints: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
         """Ids of the tables that have to be imported first."""
@@ -172,12 +173,15 @@ def _measured(suffix: str, *, key: str, costs: tuple[Term, ...], about: str) -> 
     )
 
 
-def _surrogate(suffix: str, *, key: str, costs: tuple[Term, ...], about: str) -> ProblemSpec:
+def _surrogate(
+    suffix: str, *, key: str, costs: tuple[Term, ...], about: str, constraints: tuple[str, ...] = ()
+) -> ProblemSpec:
     return ProblemSpec(
         id=f"nb201s-{key}-{suffix}-v1",
         space="nb201",
         terms=(_predicted_error(key), *costs),
         description=f"{DATASETS[key][0]} predicted validation error against {about}; embedded, works offline",
+        constraints=constraints,
     )
 
 
@@ -218,6 +222,15 @@ def _all_specs() -> list[ProblemSpec]:
             "fpga", quantities=("latency", "energy", "dsp"), about="modelled latency, energy and DSPs of an FPGA design"
         ),
     ]
+    specs.append(
+        _surrogate(
+            "fpga-eyeriss5",
+            key="c10",
+            costs=(surrogate_costs["fpga"],),
+            about="latency on an FPGA, with at most 5 ms on an ASIC (Eyeriss)",
+            constraints=("latency_eyeriss_ms <= 5",),
+        )
+    )
     tables = (_table_latency("eyeriss"), _table_latency("fpga"))
     specs.append(_measured("eyeriss-fpga", key="c10", costs=tables, about=both))
     specs += [_measured(name, key="c10", costs=(_table_latency(name),), about=f"latency on {name}") for name in DEVICES]
@@ -317,6 +330,7 @@ def open_unchecked(spec: ProblemSpec, *, manifest: Manifest | None = None) -> Pr
         simulated_seconds=spec.simulated_seconds,
         simulated_joules=spec.simulated_joules,
         description=spec.description,
+        constraints=spec.constraints,
     )
 
 

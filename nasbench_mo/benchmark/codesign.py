@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.benchmark.manifest import REFERENCE, Fingerprint, FrontFacts, Manifest
+from nasbench_mo.benchmark.manifest import REFERENCE, Fingerprint, FrontFacts, Manifest, feasible_rows, scale_of
 from nasbench_mo.benchmark.values import Values
 from nasbench_mo.errors import ManifestError, SpecError
 from nasbench_mo.hardware.accelerators import AcceleratorModel, accelerators
@@ -23,7 +23,7 @@ from nasbench_mo.hardware.codesign import exact_front, moments
 from nasbench_mo.hardware.shapes import LayerShape
 from nasbench_mo.hardware.workload import workload
 from nasbench_mo.objective import Objective
-from nasbench_mo.pareto import hypervolume, ideal_and_nadir, normalize
+from nasbench_mo.pareto import hypervolume, normalize
 from nasbench_mo.space import space
 from nasbench_mo.space.product import ProductSpace
 
@@ -161,7 +161,7 @@ def codesign_front(problem: Problem) -> NDArray[np.float64]:
     ManifestError
         As :func:`codesign_manifest`.
     """
-    return _Product.of(problem).front()
+    return feasible_rows(problem, _front(problem, _Product.of(problem)), X=None)
 
 
 def codesign_manifest(problem: Problem, *, progress: Callable[[int, int], None] | None = None) -> Manifest:
@@ -170,14 +170,19 @@ def codesign_manifest(problem: Problem, *, progress: Callable[[int, int], None] 
     Raises
     ------
     ManifestError
-        The first objective does not come from the network alone, or another one not from one accelerator model.
+        The first objective does not come from the network alone, or another one not from one accelerator model; or a
+        constraint is not an upper bound of an objective, or no pair keeps the constraints.
     """
     product = _Product.of(problem)
-    best = product.front()
-    ideal, nadir = ideal_and_nadir(best)
+    everywhere = _front(problem, product)
+    best = feasible_rows(problem, everywhere, X=None)
+    ideal, nadir = scale_of(best, everywhere=everywhere)
     reference = tuple(REFERENCE for _ in problem.objectives)
     scaled = normalize(best, ideal=ideal, nadir=nadir)
-    fingerprint = product.fingerprint(progress=progress)
+    known = problem.unconstrained_manifest
+    same = known is not None and known.data_hash == problem.data_hash
+    # the summary is over all pairs, whatever the constraints, and takes long
+    fingerprint = known.score.fingerprint if known is not None and same else product.fingerprint(progress=progress)
     return Manifest(
         problem=problem.id,
         objectives=tuple(o.column for o in problem.objectives),
@@ -194,7 +199,18 @@ def codesign_manifest(problem: Problem, *, progress: Callable[[int, int], None] 
         n_architectures=problem.space.size,
         n_degenerate=product.n_degenerate * len(product.A),
         data_hash=problem.data_hash,
+        constraints=problem.constraint_set.texts,
     )
+
+
+def _front(problem: Problem, product: _Product) -> NDArray[np.float64]:
+    """The front of all pairs, of which the feasible part is the front of the feasible ones."""
+    if not problem.constraint_set.keeps_fronts:
+        raise ManifestError(
+            f"problem {problem.id!r}: its front is only known under upper bounds of its objectives; got "
+            f"{' and '.join(problem.constraint_set.texts)}"
+        )
+    return product.front()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,6 +93,10 @@ class Manifest:
         :attr:`Problem.data_hash` of the data it was computed from.
     curves
         Summary of the scored values after fewer epochs, all epochs one after another; None without curves.
+    constraints
+        Bounds that an architecture has to keep to be on a front; the summaries are over all architectures.
+    n_infeasible
+        How many of those that are not degenerate do not keep them, by their scored values; None where not counted.
     """
 
     problem: str
@@ -105,12 +109,16 @@ class Manifest:
     n_degenerate: int
     data_hash: str
     curves: Fingerprint | None = None
+    constraints: tuple[str, ...] = ()
+    n_infeasible: int | None = None
 
     def to_json(self) -> str:
         """Return the manifest file's text."""
         fields = asdict(self)
         if self.curves is None:
             del fields["curves"]
+        if not self.constraints:  # a manifest without them is written as before there were any
+            del fields["constraints"], fields["n_infeasible"]
         return json.dumps({"format": FORMAT_VERSION, **fields}, indent=1) + "\n"
 
     @classmethod
@@ -154,6 +162,8 @@ def compute_manifest(problem: Problem) -> Manifest:
         The space is too large to enumerate.
     MissingValueError
         A non-degenerate architecture has no value.
+    ManifestError
+        No architecture keeps the problem's constraints.
     """
     if problem.n_objectives < 2:
         raise ManifestError(f"problem {problem.id!r} has one objective; a hypervolume scale needs two or more")
@@ -166,6 +176,7 @@ def compute_manifest(problem: Problem) -> Manifest:
     reference = tuple(REFERENCE for _ in problem.objectives)
     X_live = X[~degenerate]
     score = _facts(problem, X_live, view="score", reference=reference)
+    n_infeasible = int((~problem.feasible(X_live)).sum()) if problem.constraints else None
     return Manifest(
         problem=problem.id,
         objectives=tuple(o.column for o in problem.objectives),
@@ -177,6 +188,8 @@ def compute_manifest(problem: Problem) -> Manifest:
         n_degenerate=int(degenerate.sum()),
         data_hash=problem.data_hash,
         curves=_curves(problem, X_live),
+        constraints=problem.constraint_set.texts,
+        n_infeasible=n_infeasible,
     )
 
 
@@ -189,7 +202,7 @@ def published_manifest(identifier: str) -> Manifest | None:
 def differences(published: Manifest, local: Manifest) -> list[str]:
     """What differs between two manifests beyond :data:`TOLERANCE`, one sentence a difference; empty if nothing."""
     found = []
-    for name in ("objectives", "reference_point", "n_architectures", "n_degenerate"):
+    for name in ("objectives", "constraints", "reference_point", "n_architectures", "n_degenerate", "n_infeasible"):
         a, b = getattr(published, name), getattr(local, name)
         if a != b:
             found.append(f"{name}: published {a}, these data {b}")
@@ -244,8 +257,8 @@ def _fingerprint_differences(a: Fingerprint, b: Fingerprint, *, view: str) -> li
 
 def _facts(problem: Problem, X: Any, *, view: View, reference: tuple[float, ...]) -> FrontFacts:
     F = problem.evaluate(X, on=view)
-    best = front(F)
-    ideal, nadir = ideal_and_nadir(best)
+    best = front(feasible_rows(problem, F, X=X))
+    ideal, nadir = scale_of(best, everywhere=F) if problem.constraints else ideal_and_nadir(best)
     scaled = normalize(best, ideal=ideal, nadir=nadir)
     return FrontFacts(
         ideal=tuple(ideal.tolist()),
@@ -254,6 +267,47 @@ def _facts(problem: Problem, X: Any, *, view: View, reference: tuple[float, ...]
         front_size=len(best),
         fingerprint=_fingerprint(F),
     )
+
+
+def feasible_rows(problem: Problem, F: NDArray[np.float64], *, X: NDArray[Any] | None) -> NDArray[np.float64]:
+    """Rows of (n, m) values that keep the problem's constraints, (k, m).
+
+    Raises
+    ------
+    ManifestError
+        There is none, so the problem has no front.
+    """
+    if not problem.constraints:
+        return F
+    kept: NDArray[np.float64] = F[problem.constraint_set.violation(F, X=X) <= 0]
+    if not len(kept):
+        raise ManifestError(
+            f"problem {problem.id!r}: no architecture keeps {' and '.join(problem.constraint_set.texts)}; loosen them"
+        )
+    return kept
+
+
+def scale_of(
+    best: NDArray[np.float64], *, everywhere: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ideal and nadir of a feasible front, (m,) each.
+
+    Tight constraints may leave a front on which an objective has one value. It is then scaled by its range on the front
+    of all values, so that a hypervolume is defined.
+
+    Parameters
+    ----------
+    best
+        (k, m) the feasible front.
+    everywhere
+        (n, m) values of all architectures, feasible or not.
+    """
+    ideal, nadir = ideal_and_nadir(best)
+    flat = nadir <= ideal
+    if flat.any():
+        low, high = ideal_and_nadir(everywhere)
+        nadir = np.where(flat, ideal + (high - low), nadir)
+    return ideal, nadir
 
 
 def _curves(problem: Problem, X: Any) -> Fingerprint | None:

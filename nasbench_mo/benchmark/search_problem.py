@@ -7,6 +7,7 @@ A search sees :meth:`Problem.observation`: one training seed's validation error 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import logging
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nasbench_mo.benchmark.constraint import Constraint, ConstraintSet
+from nasbench_mo.benchmark.side_costs import side_costs
 from nasbench_mo.benchmark.values import HIDDEN_SPLITS, FunctionValues, Values, as_real
 from nasbench_mo.encoding import check_encodings, mixed_radix
 from nasbench_mo.errors import ManifestError, MissingValueError, ObjectiveError, SpecError
@@ -112,6 +115,12 @@ class Evaluator:
         row: NDArray[np.float64] = self._all[self.space.code(arch)]
         return row
 
+    def attempt(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Values of (n, d) encodings, (n, m), with NaN where there is none: nothing is refused."""
+        if not self._tabulated:
+            return self._compute(X)
+        return self._all.take(mixed_radix(X, cardinalities=self._cardinalities), axis=0)
+
     @cached_property
     def _all(self) -> NDArray[np.float64]:
         """Values of every architecture in lexicographic order, (size, m)."""
@@ -153,6 +162,8 @@ class Problem:
     simulated_seconds, simulated_joules
         Training seconds and training energy of each architecture, if the data have them; after fewer epochs as well,
         where they were measured.
+    constraints
+        Bounds that an architecture has to keep; see :meth:`constrained`.
 
     Raises
     ------
@@ -160,7 +171,7 @@ class Problem:
         An objective is maximised, labels values of another unit, or reads a test split: a search may not see it. Or
         one cost counts live operations alone, and another one dead ones too.
     SpecError
-        There is no objective, or two have the same column.
+        There is no objective, or two have the same column, or no architecture keeps the constraints.
     """
 
     def __init__(
@@ -173,6 +184,7 @@ class Problem:
         simulated_seconds: Values | None = None,
         simulated_joules: Values | None = None,
         description: str = "",
+        constraints: Sequence[Constraint | str] = (),
     ) -> None:
         self.id = id
         self.space = search_space
@@ -204,6 +216,9 @@ class Problem:
                     f"problem {id!r}: training {quantity} are read from a column in "
                     f"{' or '.join(_TRAINING_UNITS[quantity])}; {values.origin.column} is in {values.origin.unit}"
                 )
+        self.unconstrained_manifest: Manifest | None = None
+        self.constraint_set = self._constraint_set(constraints)
+        self._refuse_unsatisfiable()
 
     @classmethod
     def from_function(
@@ -236,7 +251,8 @@ class Problem:
 
     def __repr__(self) -> str:
         columns = ", ".join(o.column for o in self.objectives)
-        return f"Problem({self.id!r}, space {self.space.name!r}, minimise {columns})"
+        bounds = f", subject to {' and '.join(self.constraint_set.texts)}" if self.constraint_set else ""
+        return f"Problem({self.id!r}, space {self.space.name!r}, minimise {columns}{bounds})"
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -459,7 +475,110 @@ class Problem:
         digest = hashlib.sha256()
         for term in self.terms:
             digest.update(f"{term.objective.column} {term.values.data_hash()}\n".encode())
+        for line in self.constraint_set.data_lines():
+            digest.update(line.encode())
         return digest.hexdigest()
+
+    # ------------------------------------------------------------------ constraints
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Bounds that an architecture has to keep, in a fixed order; empty where there are none."""
+        return self.constraint_set.constraints
+
+    def constrained(self, *constraints: Constraint | str) -> Problem:
+        """The same objectives and data under further constraints. The problem itself stays as it is.
+
+        Front, ideal, nadir, reference point and HV* are then those of the architectures that keep all bounds: the
+        manifest is computed when it is first asked for, where the space can be enumerated.
+
+        Parameters
+        ----------
+        *constraints
+            Such as ``"latency_ms <= 5"``. The column is an objective, or one that costs nothing to know: counted
+            parameters and multiply-accumulates and modelled latencies of NAS-Bench-201. Of several bounds of one column
+            the tightest holds.
+
+        Raises
+        ------
+        SpecError
+            A text is no constraint, constraints contradict each other, or no architecture keeps them.
+        ObjectiveError
+            A column is unknown, ambiguous, or of another unit.
+        """
+        made = copy.copy(self)
+        made.constraint_set = made._constraint_set([*self.constraints, *constraints])
+        if made.constraint_set.texts == self.constraint_set.texts:
+            return self
+        made.unconstrained_manifest = self.unconstrained_manifest if self.constraint_set else self._manifest
+        made._manifest = None
+        made.__dict__.pop("data_hash", None)  # the columns beside the objectives belong to it
+        made._refuse_unsatisfiable()
+        return made
+
+    def violation(
+        self, of: Sequence[str] | ArrayLike, *, F: ArrayLike | None = None, on: View = "score"
+    ) -> NDArray[np.float64]:
+        """How far architectures violate the constraints, (n,): the sum of scaled excesses, 0 where they keep all.
+
+        Parameters
+        ----------
+        of
+            n published strings or (n, d) integer encodings; or (n, m) objective values, as floats, where every
+            constraint bounds an objective.
+        F
+            (n, m) values to judge architectures by, such as those that were observed, in place of their own.
+        on
+            Which values of theirs: ``"score"`` or ``"test"``.
+
+        Raises
+        ------
+        ObjectiveError
+            Objective values are given where a column beside them is bounded.
+        """
+        array = np.asarray(of)
+        if array.dtype.kind == "f":
+            if self.constraint_set.beside:
+                raise ObjectiveError(
+                    f"problem {self.id!r} bounds {', '.join(self.constraint_set.beside)}, which is no objective; give "
+                    "architectures, and their values as F"
+                )
+            return self.constraint_set.violation(array.astype(np.float64))
+        X = self.space.as_encodings(of)
+        values = self.evaluate(X, on=on) if F is None else np.asarray(F, dtype=np.float64)
+        return self.constraint_set.violation(values, X=X)
+
+    def feasible(
+        self, of: Sequence[str] | ArrayLike, *, F: ArrayLike | None = None, on: View = "score"
+    ) -> NDArray[np.bool_]:
+        """Which architectures keep all constraints, (n,). See :meth:`violation`."""
+        if not self.constraint_set:
+            return np.ones(len(of if isinstance(of, Sequence) else np.asarray(of)), dtype=bool)
+        return self.violation(of, F=F, on=on) <= 0
+
+    def _constraint_set(self, given: Sequence[Constraint | str]) -> ConstraintSet:
+        beside = side_costs(self.space, self.objectives) if given else {}
+        return ConstraintSet.of(given, objectives=self.objectives, beside=beside, problem=self.id)
+
+    def _refuse_unsatisfiable(self) -> None:
+        """Refuse constraints that no architecture keeps, where that is seen without training or measuring any."""
+        values = {t.objective.column: t.values for t in self.terms} | dict(self.constraint_set.beside)
+        bounded = {c.column: values[c.column] for c in self.constraints}
+        if not bounded or not self.space.enumerable or not all(v.tabulated() for v in bounded.values()):
+            return
+        X = self.space.enumerate()
+        X = X[~self.space.degenerate(X)]
+        kept = np.ones(len(X), dtype=bool)
+        ranges = []
+        for column, one in bounded.items():
+            found = one.score(X)
+            kept &= self.constraint_set.satisfied(column, found)
+            ranges.append(f"{column} lies in {np.nanmin(found):.6g}..{np.nanmax(found):.6g}")
+        if not kept.any():
+            raise SpecError(
+                f"problem {self.id!r}: no architecture keeps {' and '.join(self.constraint_set.texts)}; "
+                f"{', '.join(ranges)}"
+            )
 
     # ------------------------------------------------------------------ hypervolume
 
@@ -472,7 +591,7 @@ class Problem:
         ManifestError
             There is none: the space cannot be enumerated and nothing was published.
         """
-        if self._manifest is None and self._function is not None and self.space.enumerable:
+        if self._manifest is None and self._makes_manifest:
             from nasbench_mo.benchmark.manifest import compute_manifest
 
             self._manifest = compute_manifest(self)
@@ -486,7 +605,15 @@ class Problem:
     @property
     def has_manifest(self) -> bool:
         """Whether :attr:`manifest` can be had, so that there is a hypervolume."""
-        return self._manifest is not None or (self._function is not None and self.space.enumerable)
+        return self._manifest is not None or self._makes_manifest
+
+    @property
+    def _makes_manifest(self) -> bool:
+        """Whether the manifest is computed when it is asked for, and can be."""
+        if self._function is None and not self.constraint_set:
+            return False
+        by_parts = isinstance(self.space, ProductSpace) and self._function is None and self.constraint_set.keeps_fronts
+        return self.space.enumerable or by_parts
 
     def normalize(self, F: NDArray[np.float64], *, on: View = "score") -> NDArray[np.float64]:
         """Scale (n, m) values by the manifest: the front's ideal is 0 and its nadir 1 in each objective."""
@@ -496,17 +623,23 @@ class Problem:
         return normalize(F, ideal=np.asarray(facts.ideal), nadir=np.asarray(facts.nadir))
 
     def hypervolume(self, F: NDArray[np.float64], *, on: View = "score") -> float:
-        """Exact hypervolume of (n, m) values, scaled, to the manifest's reference point."""
+        """Exact hypervolume of (n, m) values, scaled, to the manifest's reference point.
+
+        Values that violate a constraint do not count. Of columns beside the objectives the values say nothing: leave
+        out the architectures that are not :meth:`feasible`, as a run does.
+        """
         from nasbench_mo.pareto import hypervolume
 
-        return hypervolume(self.normalize(F, on=on), reference=np.asarray(self.manifest.reference_point))
+        kept = np.asarray(F, dtype=np.float64)
+        kept = kept[self.constraint_set.violation(kept) <= 0] if self.constraint_set else kept
+        return hypervolume(self.normalize(kept, on=on), reference=np.asarray(self.manifest.reference_point))
 
     def hypervolume_share(self, F: NDArray[np.float64], *, on: View = "score") -> float:
         """Hypervolume of (n, m) values as a share of the exact front's."""
         return self.hypervolume(F, on=on) / self._facts(on).hypervolume
 
     def true_front(self, *, on: View = "score") -> NDArray[np.float64]:
-        """Values of the exact front of the non-degenerate architectures, (k, m), sorted."""
+        """Values of the exact front of the feasible, non-degenerate architectures, (k, m), sorted."""
         from nasbench_mo.pareto import front
 
         if not self.space.enumerable and isinstance(self.space, ProductSpace) and on == "score":
@@ -514,7 +647,9 @@ class Problem:
 
             return codesign_front(self)
         X = self.space.enumerate()
-        return front(self.evaluate(X[~self.space.degenerate(X)], on=on))
+        X = X[~self.space.degenerate(X)]
+        F = self.evaluate(X, on=on)
+        return front(F[self.feasible(X, F=F)])
 
     def _facts(self, on: View) -> FrontFacts:
         facts = self.manifest.score if on == "score" else self.manifest.test

@@ -23,8 +23,12 @@ predictor_app = typer.Typer(help="Train and judge predictors.", no_args_is_help=
 table_app = typer.Typer(
     help="Build measured tables and hardware cost tables, and check them.", no_args_is_help=True, rich_markup_mode=None
 )
+experiment_app = typer.Typer(
+    help="Compare searchers: many runs, and their figures.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(predictor_app, name="predictor")
 app.add_typer(table_app, name="table")
+app.add_typer(experiment_app, name="experiment")
 
 
 class Listed(StrEnum):
@@ -115,6 +119,12 @@ def search(
         typer.Option(help="Seed that chooses the training runs that are seen.", show_default="the seed", min=0),
     ] = None,
     option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Setting of the searcher.")] = None,
+    constraint: Annotated[
+        list[str] | None, typer.Option(metavar="'COLUMN <= X'", help="Bound that architectures have to keep.")
+    ] = None,
+    prefer: Annotated[
+        str | None, typer.Option(metavar="COLUMN=X,...", help="Preferred values, for searchers that can use them.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Run file to write.")] = Path("run.parquet"),
     html: Annotated[Path | None, typer.Option(help="Also write an interactive page.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run file.")] = False,
@@ -145,6 +155,8 @@ def search(
         workers=workers,
         budget_seconds=budget_seconds,
         budget_joules=budget_joules,
+        constraints=tuple(constraint or ()),
+        prefer=_preference(prefer) if prefer is not None else {},
     )
     searching.search(request, as_json=as_json)
 
@@ -327,6 +339,75 @@ def table_verify(
     tables.verify(table, rows=rows, seed=seed, images=images, as_json=json)
 
 
+@experiment_app.command("run")
+def experiment_run(
+    problems: Annotated[str, typer.Option(help="Ids of problems, with commas between.")],
+    searchers: Annotated[str, typer.Option(help="Names of searchers, with commas between.")],
+    out: Annotated[Path, typer.Option(help="Folder of the runs: <problem>/<searcher>/<seed>.parquet.")],
+    seeds: Annotated[str, typer.Option(help="Seeds: 0-30, or 0,1,5-8.")] = "0-30",
+    budget: Annotated[int, typer.Option(help="Distinct architectures to evaluate in each run.", min=1)] = 300,
+    processes: Annotated[int, typer.Option(help="Local processes.", min=1)] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(help="Dask scheduler's address, or YAML file of a cluster, instead of processes.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="SEARCHER.NAME=VALUE", help="Setting of a searcher.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Tell the strict box to searchers that can use it, and judge by it.")
+    ] = False,
+    noise: Annotated[
+        bool, typer.Option("--noise/--no-noise", help="Show searchers one training seed, or the judged values.")
+    ] = True,
+    known: Annotated[
+        bool, typer.Option("--known/--no-known", help="Let searchers know objectives that cost nothing beforehand.")
+    ] = True,
+    figures: Annotated[Path | None, typer.Option(help="Markdown file for the figures of the folder's runs.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run every problem with every searcher and every seed; what the folder holds already is not run again.
+
+    It may be interrupted or killed at any time; the same command goes on where it stopped.
+    """
+    from nasbench_mo.cli import experimenting
+
+    request = experimenting.ExperimentRequest(
+        problems=problems,
+        searchers=searchers,
+        seeds=seeds,
+        budget=budget,
+        out=out,
+        processes=processes,
+        cluster=cluster,
+        options=_options_by_searcher(option or []),
+        strict=strict,
+        noise=noise,
+        known=known,
+    )
+    experimenting.run(request, figures_to=figures, command=_command(), as_json=as_json)
+
+
+@experiment_app.command("figures")
+def experiment_figures(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that 'experiment run' filled.")],
+    out: Annotated[Path | None, typer.Option(help="Markdown file to write; printed otherwise.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Judge by the strict box.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Evaluations to shares of the exact front's hypervolume, and shares after some evaluations: medians, quartiles."""
+    from nasbench_mo.cli import experimenting
+
+    experimenting.figures(folder, out=out, strict=strict, command=_command(), as_json=as_json)
+
+
+def _command() -> str:
+    """The command line as it was given."""
+    import shlex
+    import sys
+
+    return shlex.join(["nasbench-mo", *sys.argv[1:]])
+
+
 def _options(texts: list[str]) -> dict[str, float | int | str]:
     """Parse NAME=VALUE settings; a value that reads as a number is one."""
     options: dict[str, float | int | str] = {}
@@ -339,6 +420,29 @@ def _options(texts: list[str]) -> dict[str, float | int | str]:
             raise SpecError(f"--option {text}: {key!r} is not an option of a searcher; the seed is --seed")
         options[key] = _number(value)
     return options
+
+
+def _options_by_searcher(texts: list[str]) -> dict[str, dict[str, float | int | str]]:
+    """Parse SEARCHER.NAME=VALUE settings."""
+    grouped: dict[str, list[str]] = {}
+    for text in texts:
+        searcher, dot, setting = text.partition(".")
+        if not dot or "=" in searcher:
+            raise SpecError(f"--option expects SEARCHER.NAME=VALUE; got {text!r}")
+        grouped.setdefault(searcher, []).append(setting)
+    return {searcher: _options(settings) for searcher, settings in grouped.items()}
+
+
+def _preference(text: str) -> dict[str, float]:
+    """Parse COLUMN=X,COLUMN=X."""
+    point: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        number = _number(value.strip())
+        if isinstance(number, str) or not name.strip() or name.strip() in point:
+            raise SpecError(f"--prefer expects COLUMN=NUMBER with commas between, each column once; got {text!r}")
+        point[name.strip()] = float(number)
+    return point
 
 
 def _number(text: str) -> float | int | str:

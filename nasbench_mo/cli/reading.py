@@ -212,6 +212,7 @@ def _show_problem(identifier: str) -> dict[str, Any] | None:
         "about": spec.description,
         "space": spec.space,
         "objectives (minimised)": {t.objective.column: t.objective.describe() for t in spec.terms},
+        **({"subject to": " and ".join(spec.constraints)} if spec.constraints else {}),
         "ready": f"no: import {', '.join(spec.missing())} first" if spec.missing() else "yes",
     }
     if not spec.missing():

@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from nasbench_mo.cli.page import Axis, FrontPage, write_page
 from nasbench_mo.cli.plot import draw_front, sparkline
 from nasbench_mo.cli.progress import progress_bar
 from nasbench_mo.cli.reading import columns_text, print_json, relative
-from nasbench_mo.errors import RunError
+from nasbench_mo.errors import RunError, SearcherError
 from nasbench_mo.experiment import Run, run
+from nasbench_mo.experiment.preference import preference_options
 from nasbench_mo.objective import Objective
 from nasbench_mo.search import searcher as make_searcher
 
@@ -44,14 +45,16 @@ class SearchRequest:
     workers: int = 1
     budget_seconds: float | None = None
     budget_joules: float | None = None
+    constraints: tuple[str, ...] = ()
+    prefer: Mapping[str, float] = field(default_factory=dict)
 
 
 def demo(request: SearchRequest) -> None:
     """Search as asked; a run that an earlier demo with the same settings left may be replaced."""
     if request.out.exists() and not request.force:
         old = Run.load(request.out).identity
-        same = (old.problem, old.searcher, old.seed, old.budget_evaluations)
-        if same != (request.problem, request.searcher, request.seed, request.budget):
+        same = (old.problem, old.searcher, old.seed, old.budget_evaluations, old.constraints)
+        if same != (request.problem, request.searcher, request.seed, request.budget, request.constraints):
             raise RunError(f"{request.out} holds another run; move it away, or add --force to replace it")
     search(dataclasses.replace(request, force=True), as_json=False)
 
@@ -59,8 +62,10 @@ def demo(request: SearchRequest) -> None:
 def search(request: SearchRequest, *, as_json: bool) -> None:
     """Search, write the run, and print what came of it."""
     _check_outputs(request)
-    opened = problem(request.problem)
-    made = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **request.options)
+    opened = problem(request.problem).constrained(*request.constraints)
+    made = make_searcher(
+        request.searcher, opened.space, opened.n_objectives, seed=request.seed, **_settings(request, opened)
+    )
     if request.out.exists() and not request.force:
         raise RunError(f"{request.out} exists; add --force to replace it, or choose another --out")
     with progress_bar(f"searching {request.problem}", hidden=as_json) as progress:
@@ -84,6 +89,17 @@ def search(request: SearchRequest, *, as_json: bool) -> None:
         print_json(_facts(finished, opened, out=request.out))
     else:
         _print_run(finished, opened, request=request)
+
+
+def _settings(request: SearchRequest, opened: Problem) -> dict[str, float | int | str]:
+    """The searcher's options, that of a preference among them."""
+    preferred = preference_options(opened, request.searcher, request.prefer) if request.prefer else {}
+    for name in preferred:
+        if name in request.options:
+            raise SearcherError(
+                f"--prefer is the option {name!r} of searcher {request.searcher!r}; give one of the two"
+            )
+    return {**request.options, **preferred}
 
 
 def _check_outputs(request: SearchRequest) -> None:
@@ -117,7 +133,10 @@ def _facts(finished: Run, opened: Problem, *, out: Path) -> dict[str, Any]:
         "seed": finished.identity.seed,
         "noise_seed": finished.identity.noise_seed,
         "evaluations": len(finished),
+        "failed": int(finished.failed.sum()),
         **_spent(finished),
+        "constraints": list(finished.identity.constraints),
+        "infeasible": int(finished.infeasible.sum()),
         "hypervolume_share": _shares(finished, opened),
         "values": seen,
         "front": [
@@ -164,7 +183,7 @@ def _print_run(finished: Run, opened: Problem, *, request: SearchRequest) -> Non
     width = min(100, max(40, shutil.get_terminal_size((90, 24)).columns))
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     true_front = opened.true_front() if opened.space.enumerable else None
-    on_front, full = _front_mask(finished), finished.full
+    on_front, full = _front_mask(finished), finished.full & ~finished.failed
     for j in range(1, opened.n_objectives):
         print(
             draw_front(
@@ -182,6 +201,9 @@ def _print_run(finished: Run, opened: Problem, *, request: SearchRequest) -> Non
         )
         print()
     print(_front_text(finished, opened))
+    if finished.identity.constraints:
+        usable = int((~finished.degenerate & ~finished.infeasible).sum())
+        print(f"subject to {' and '.join(finished.identity.constraints)}: {usable} of {len(finished)} keep them")
     print()
     shares = _shares(finished, opened)
     ended = f" ({finished.environment['ended']})" if finished.environment["ended"] != "budget" else ""
@@ -196,6 +218,9 @@ def _print_run(finished: Run, opened: Problem, *, request: SearchRequest) -> Non
         print(f"       anytime {sparkline(finished.hypervolume_curve(), width=min(60, width - 20), unicode=unicode)}")
     if spent := _spent_text(finished):
         print(spent)
+    if finished.failed.any():
+        arch, reason = next(iter(finished.environment["failed_because"].items()))
+        print(f"{int(finished.failed.sum())} of {len(finished)} evaluations failed; the first, {arch}: {reason}")
     written = [request.out] + ([request.html] if request.html else [])
     print("wrote " + " and ".join(relative(path) for path in written))
 
@@ -209,7 +234,8 @@ def _label(opened: Problem, j: int) -> str:
 def _front_text(finished: Run, opened: Problem) -> str:
     front = finished.front()
     if not len(front):
-        return "no non-degenerate architecture was evaluated"
+        kept = "feasible, " if finished.identity.constraints else ""
+        return f"no {kept}non-degenerate architecture was evaluated"
     _, distinct = np.unique(front.F, axis=0, return_index=True)
     shown = np.sort(distinct)
     if len(shown) > _SHOWN_ROWS:
@@ -239,13 +265,14 @@ def _front_mask(finished: Run) -> NDArray[np.bool_]:
 def front_page(finished: Run, opened: Problem) -> FrontPage:
     """The interactive page of a run."""
     identity = finished.identity
-    full = finished.full
+    full = finished.full & ~finished.failed
     shares = _shares(finished, opened)
     versions = ", ".join(f"{k} {v}" for k, v in finished.environment["versions"].items())
     facts = {
         "problem": identity.problem,
         "searcher": identity.searcher,
         "settings": ", ".join(f"{k}={v}" for k, v in identity.searcher_options.items()) or "none",
+        **({"subject to": " and ".join(identity.constraints)} if identity.constraints else {}),
         "seed": str(identity.seed),
         "noise seed": str(identity.noise_seed),
         "evaluations": f"{len(finished)} distinct architectures"

@@ -1,6 +1,19 @@
 """Runs: a problem and a searcher joined, recorded so that the number can be made again."""
 
+from nasbench_mo.experiment.figures import SearcherFigures, searcher_figures
+from nasbench_mo.experiment.many import experiment
 from nasbench_mo.experiment.running import Progress, environment, run, run_many
 from nasbench_mo.experiment.trajectory import Front, Identity, Run
 
-__all__ = ["Front", "Identity", "Progress", "Run", "environment", "run", "run_many"]
+__all__ = [
+    "Front",
+    "Identity",
+    "Progress",
+    "Run",
+    "SearcherFigures",
+    "environment",
+    "experiment",
+    "run",
+    "run_many",
+    "searcher_figures",
+]

@@ -3,6 +3,7 @@
 The budget counts distinct architectures (distinct strings). A proposal that was evaluated before is answered from
 memory, costs nothing and makes no row; how often that happened is recorded. A searcher that proposes nothing new
 many times in a row ends the run. Shorter trainings, other budgets and simulated workers: :mod:`.scheduling`.
+Evaluations that fail: :mod:`.attempting`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from numpy.typing import NDArray
 from nasbench_mo.benchmark import Evaluator, Problem, problem
 from nasbench_mo.cluster import run_ordered
 from nasbench_mo.errors import ExhaustedError, RunError, SearcherError
+from nasbench_mo.experiment.attempting import AllFailedError, Failures, attempt
+from nasbench_mo.experiment.constraint_handling import PenalisedValues, as_told, hand_over
+from nasbench_mo.experiment.preference import preference_options
 from nasbench_mo.experiment.scheduling import Budget, Scheduler
 from nasbench_mo.experiment.storage import Journal
 from nasbench_mo.experiment.trajectory import Identity, Run
@@ -51,13 +55,19 @@ def run(
     out: str | Path | None = None,
     overwrite: bool = False,
     known: bool = True,
+    noise: bool = True,
     fidelities: bool = True,
     workers: int = 1,
     budget_seconds: float | None = None,
     budget_joules: float | None = None,
+    prefer: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Search a problem.
+    """Search a problem, under its constraints if it has any.
+
+    A searcher that takes constraints is given them. Another one is told values in which every feasible architecture
+    dominates every infeasible one (:mod:`.constraint_handling`), and is offered no known objectives, as they would not
+    be what it is told. The run holds the true values.
 
     Parameters
     ----------
@@ -80,12 +90,18 @@ def run(
     known
         Offer the searcher the objectives that cost nothing (:meth:`.Problem.known_objectives`) as known functions. A
         searcher that has no use for them is not affected.
+    noise
+        See one training seed of each architecture, as the problem is published; without it, the values it is judged
+        by. The run's identity tells them apart by its objectives. Without effect where a problem has no noise.
     fidelities
         Offer the searcher trainings of fewer epochs (:attr:`.Problem.fidelities`), if it has a use for them.
     workers
         Simulated workers that evaluate side by side on a virtual clock.
     budget_seconds, budget_joules
         Simulated training seconds and training energy to spend, of all workers together.
+    prefer
+        What is preferred, in the objectives' units: ``{"error": 8, "latency_ms": 5}``. For a searcher given by name
+        that can use it: the box below these values for ``default``, an aspiration point for ``r-nsga2``.
     progress
         Called with (done, budget) after each batch, in the unit of the first budget that is given.
 
@@ -97,62 +113,104 @@ def run(
     ------
     RunError
         The budget is not positive or the problem cannot count it, workers cannot be simulated for want of training
-        seconds, ``out`` holds a run already, or its journal belongs to another run.
+        seconds, ``out`` holds a run already, its journal belongs to another run, or every evaluation failed.
+    OSError
+        The user's function raised it: the machine's fault. The run goes on from there when it is given again.
     SearcherError
-        The searcher belongs to another space or number of objectives, or was used before.
+        The searcher belongs to another space or number of objectives, was used before, or takes no preference.
     """
     budget = None if budget is None else _whole("budget", budget, least=1)
     workers = _whole("workers", workers, least=1)
     limits = Budget(evaluations=budget, seconds=budget_seconds, joules=budget_joules)
     limits.check(problem)
-    searcher = _ready_searcher(searcher, problem=problem, seed=seed)
-    if known and searcher.wants_known and not searcher.n_told:  # one that was told keeps what it was offered before
-        searcher.set_known(problem.known_objectives())
-    if fidelities and searcher.wants_fidelities and problem.fidelities and not searcher.n_told:
-        searcher.set_fidelities(problem.fidelities)
-    _check_fidelities(searcher, problem)
+    searcher = _ready_searcher(searcher, problem=problem, seed=seed, prefer=prefer)
     noise_seed = searcher.seed if noise_seed is None else _whole("noise_seed", noise_seed, least=0)
-    identity = Identity(
-        problem=problem.id,
-        data_hash=problem.data_hash,
-        space=problem.space.name,
-        objectives=problem.observed_objectives,
-        searcher=searcher.name,
-        searcher_options=searcher.options(),
-        seed=searcher.seed,
+    identity, penalised = prepare(
+        problem,
+        searcher,
+        budget=limits,
         noise_seed=noise_seed,
-        budget_evaluations=budget,
-        known_objectives=_known_columns(searcher, problem),
-        fidelities=searcher.fidelities if searcher.wants_fidelities else (),
-        fidelities_hash=problem.fidelities_hash if searcher.wants_fidelities and searcher.fidelities else "",
+        known=known,
+        noise=noise,
+        fidelities=fidelities,
         workers=workers,
-        budget_seconds=None if budget_seconds is None else float(budget_seconds),
-        budget_joules=None if budget_joules is None else float(budget_joules),
     )
     target = Path(out) if out is not None else None
     journal = _open_journal(target, identity=identity, overwrite=overwrite) if target is not None else None
     try:
         if budget is not None and limits == Budget(evaluations=budget) and workers == 1 and not identity.fidelities:
-            loop = _Loop(problem, searcher, evaluator=problem.observation(noise_seed), journal=journal)
+            evaluator = problem.observation(noise_seed) if noise else problem.evaluator("score")
+            loop = _Loop(problem, searcher, evaluator=evaluator, journal=journal)
+            loop.penalised = penalised
             finished = loop.until(budget, identity=identity, progress=progress)
         else:
             scheduler = Scheduler(
                 problem,
                 searcher,
-                noise_seed=noise_seed,
+                noise_seed=noise_seed if noise else None,
                 budget=limits,
                 workers=workers,
                 patience=PATIENCE,
                 journal=journal,
             )
+            scheduler.penalised = penalised
             finished = scheduler.run(identity, environment=environment(), progress=progress)
         if target is not None and journal is not None:
             finished.save(target)
             journal.remove()
         return finished
+    except AllFailedError:
+        if journal is not None:
+            journal.remove()  # it holds nothing but failures: a corrected function starts over
+        raise
     finally:
         if journal is not None:
             journal.close()
+
+
+def prepare(
+    problem: Problem,
+    searcher: Searcher,
+    *,
+    budget: Budget,
+    noise_seed: int,
+    known: bool = True,
+    noise: bool = True,
+    fidelities: bool = True,
+    workers: int = 1,
+) -> tuple[Identity, PenalisedValues | None]:
+    """Offer a searcher what it may know and do.
+
+    Returns
+    -------
+    The identity of the run it is about to make, and what has to be done to the values it is told, if anything.
+    """
+    penalised = hand_over(problem, searcher)
+    known = known and penalised is None
+    if known and searcher.wants_known and not searcher.n_told:  # one that was told keeps what it was offered before
+        searcher.set_known(problem.known_objectives())
+    if fidelities and searcher.wants_fidelities and problem.fidelities and not searcher.n_told:
+        searcher.set_fidelities(problem.fidelities)
+    _check_fidelities(searcher, problem)
+    identity = Identity(
+        problem=problem.id,
+        data_hash=problem.data_hash,
+        space=problem.space.name,
+        objectives=problem.observed_objectives if noise else problem.objectives,
+        searcher=searcher.name,
+        searcher_options=searcher.options(),
+        seed=searcher.seed,
+        noise_seed=noise_seed,
+        budget_evaluations=budget.evaluations,
+        known_objectives=_known_columns(searcher, problem),
+        fidelities=searcher.fidelities if searcher.wants_fidelities else (),
+        fidelities_hash=problem.fidelities_hash if searcher.wants_fidelities and searcher.fidelities else "",
+        workers=workers,
+        budget_seconds=None if budget.seconds is None else float(budget.seconds),
+        budget_joules=None if budget.joules is None else float(budget.joules),
+        constraints=problem.constraint_set.texts,
+    )
+    return identity, penalised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +227,8 @@ class RunRequest:
     workers: int = 1
     budget_seconds: float | None = None
     budget_joules: float | None = None
+    constraints: tuple[str, ...] = ()
+    prefer: Mapping[str, float] | None = None
 
 
 def run_many(
@@ -183,6 +243,8 @@ def run_many(
     workers: int = 1,
     budget_seconds: float | None = None,
     budget_joules: float | None = None,
+    constraints: Sequence[str] = (),
+    prefer: Mapping[str, float] | None = None,
     **options: float | int | str,
 ) -> list[Run]:
     """Run one searcher on one published problem with several seeds, in order of the seeds.
@@ -201,6 +263,8 @@ def run_many(
             workers=workers,
             budget_seconds=budget_seconds,
             budget_joules=budget_joules,
+            constraints=tuple(constraints),
+            prefer=prefer,
         )
         for s in seeds
     ]
@@ -208,8 +272,9 @@ def run_many(
 
 
 def _run_request(request: RunRequest) -> Run:
-    opened = problem(request.problem)
-    searcher = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **request.options)
+    opened = problem(request.problem).constrained(*request.constraints)
+    options = {**request.options, **_preferred(request.searcher, opened, request.prefer)}
+    searcher = make_searcher(request.searcher, opened.space, opened.n_objectives, seed=request.seed, **options)
     return run(
         opened,
         searcher,
@@ -230,6 +295,7 @@ class _Loop:
         self.searcher = searcher
         self.evaluator = evaluator
         self.journal = journal
+        self.penalised: PenalisedValues | None = None
         self.row_of: dict[bytes, int] = {}
         self.X: list[NDArray[Any]] = []
         self.archs: list[str] = []
@@ -237,6 +303,8 @@ class _Loop:
         self.simulated_s: list[NDArray[np.float64]] = []
         self.all_F = np.empty((0, problem.n_objectives))
         self.n_duplicates = 0
+        self.failures = Failures(problem, seed=searcher.seed)
+        self.searcher_cpu_s = 0.0
         self.simulated_clock = 0.0
         self.wall_offset = 0.0
         self.started = time.perf_counter()
@@ -247,14 +315,20 @@ class _Loop:
         ended = "budget"
         idle = 0
         while len(self.archs) < budget:
+            began = time.process_time()
             try:
                 X = self.searcher.ask(min(LARGEST_BATCH, budget - len(self.archs)))
             except ExhaustedError:
                 ended = "searcher exhausted"
                 break
+            self.searcher_cpu_s += time.process_time() - began
             before = len(self.archs)
             F = self._values(X)
-            self.searcher.tell(X, F)
+            self._draw_until_success(budget)
+            told = as_told(self.penalised, X, self.failures.stood_in_for(F))
+            began = time.process_time()
+            self.searcher.tell(X, told)
+            self.searcher_cpu_s += time.process_time() - began
             idle = 0 if len(self.archs) > before else idle + 1
             if progress is not None and len(self.archs) > before:
                 progress(len(self.archs), budget)
@@ -273,6 +347,15 @@ class _Loop:
             self._evaluate(X[fresh])
         return self.all_F[[self.row_of[key] for key in keys]]
 
+    def _draw_until_success(self, budget: int) -> None:
+        """Evaluate random architectures until one has succeeded; they count, and are in memory if proposed later."""
+        while self.failures.nothing_else:
+            left = len(self.archs) < budget
+            x = self.failures.draw(lambda x: self._is_new(x.tobytes()), patience=PATIENCE) if left else None
+            if x is None:
+                raise self.failures.everything(len(self.archs))
+            self._evaluate(x[None])
+
     def _is_new(self, key: bytes) -> bool:
         if key in self.row_of:
             return False
@@ -286,11 +369,13 @@ class _Loop:
         if n_replayed == len(archs):
             return
         X, archs = X[n_replayed:], archs[n_replayed:]
-        F = self.evaluator.evaluate(X)
+        attempted = attempt(self.evaluator, X, archs)
+        F = attempted.F
         simulated_s = self.simulated_clock + np.cumsum(self.problem.simulated_seconds(X))
         wall_s = np.full(len(X), self.wall_offset + time.perf_counter() - self.started)
         if self.journal is not None:
-            self.journal.append(archs, F=F, wall_s=wall_s, simulated_s=simulated_s)
+            self.journal.append(archs, F=F, wall_s=wall_s, simulated_s=simulated_s, reasons=attempted.reasons)
+        self.failures.note(F, attempted.reasons)
         self._record(X, archs, F=F, wall_s=wall_s, simulated_s=simulated_s)
 
     def _record(
@@ -325,6 +410,7 @@ class _Loop:
                 )
         F, wall_s, simulated_s = (np.array(c, dtype=np.float64) for c in self.journal.columns(known))
         self.wall_offset = float(wall_s[-1]) - (time.perf_counter() - self.started)
+        self.failures.note(F, {arch: self.journal.reasons[arch] for arch in known if arch in self.journal.reasons})
         self._record(X[: len(known)], known, F=F, wall_s=wall_s, simulated_s=simulated_s)
         return len(known)
 
@@ -340,6 +426,7 @@ class _Loop:
             F=self.all_F,
             archs=self.archs,
             degenerate=self.problem.space.degenerate(X),
+            infeasible=~self.problem.feasible(X, F=self.all_F),
             wall_s=np.concatenate(self.wall_s) if self.wall_s else np.empty(0),
             simulated_s=np.concatenate(self.simulated_s) if self.simulated_s else np.empty(0),
             environment={
@@ -347,6 +434,8 @@ class _Loop:
                 "started_utc": started_utc,
                 "ended": ended,
                 "n_duplicate_proposals": self.n_duplicates,
+                "searcher_cpu_s": self.searcher_cpu_s,
+                **self.failures.environment(),
             },
             source=self.problem,
         )
@@ -413,9 +502,21 @@ def _whole(name: str, value: object, *, least: int) -> int:
     return int(value)
 
 
-def _ready_searcher(searcher: Searcher | str, *, problem: Problem, seed: int | None) -> Searcher:
+def _preferred(searcher: str, problem: Problem, prefer: Mapping[str, float] | None) -> dict[str, str]:
+    """The option that a preference becomes; none without one."""
+    return {} if prefer is None else preference_options(problem, searcher, prefer)
+
+
+def _ready_searcher(
+    searcher: Searcher | str, *, problem: Problem, seed: int | None, prefer: Mapping[str, float] | None
+) -> Searcher:
     if isinstance(searcher, str):
-        return make_searcher(searcher, problem.space, problem.n_objectives, seed=seed or 0)
+        options = _preferred(searcher, problem, prefer)
+        return make_searcher(searcher, problem.space, problem.n_objectives, seed=seed or 0, **options)
+    if prefer is not None:
+        options = preference_options(problem, searcher.name, prefer)
+        text = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        raise SearcherError(f"a preference is for a searcher given by name; make this one with {text}")
     if seed is not None and seed != searcher.seed:
         raise SearcherError(f"the searcher was made with seed {searcher.seed}; run() was given seed {seed}")
     same_space = searcher.space.name == problem.space.name and np.array_equal(

@@ -13,6 +13,8 @@ there is no time left says nothing. What is under way by then has been paid, and
 architecture; results are told in the order in which they come. A searcher that wants to be told before it is asked
 again makes free workers wait: then they work in batches. Budgets count the work of all workers; the clock does not
 enter them. Nothing depends on real time.
+
+*Failures.* What :mod:`.attempting` says holds here, too. A failed training costs what a finished one does.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from numpy.typing import NDArray
 
 from nasbench_mo.benchmark import Problem
 from nasbench_mo.errors import ExhaustedError, RunError, SearcherError
+from nasbench_mo.experiment.attempting import Failures, attempt
+from nasbench_mo.experiment.constraint_handling import PenalisedValues, as_told
 from nasbench_mo.experiment.trajectory import Identity, Run
 from nasbench_mo.search import Searcher
 from nasbench_mo.search.multi_fidelity import MultiFidelitySearcher
@@ -188,6 +192,7 @@ class _Job:
     price: Price
     #: How often it was proposed since it was told last.
     n_untold: int = 1
+    #: Observed values, (m,), NaN where the evaluation failed; None while it is under way.
     F: NDArray[np.float64] | None = None
 
 
@@ -199,7 +204,7 @@ class Scheduler:
     problem, searcher, journal
         As in :func:`.run`; the journal holds rows in the order in which they were finished.
     noise_seed
-        Chooses the training seeds that are seen.
+        Chooses the training seeds that are seen; None for the scored values.
     budget
         Limits, checked.
     workers
@@ -218,7 +223,7 @@ class Scheduler:
         problem: Problem,
         searcher: Searcher,
         *,
-        noise_seed: int,
+        noise_seed: int | None,
         budget: Budget,
         workers: int,
         patience: int,
@@ -232,11 +237,17 @@ class Scheduler:
         self.workers = workers
         self.patience = patience
         self.journal = journal
+        self.penalised: PenalisedValues | None = None
         offered = searcher.fidelities if searcher.wants_fidelities else ()
         self.ledger = Ledger(problem, budget, full=offered[-1] if offered else None)
         self.clock = 0.0
         epochs = offered or (None,)
-        self._evaluators = {e: problem.observation(noise_seed, epochs=e) for e in epochs}
+        self._evaluators = {
+            e: problem.evaluator("score", epochs=e) if noise_seed is None else problem.observation(noise_seed, epochs=e)
+            for e in epochs
+        }
+        self._failures = Failures(problem, seed=searcher.seed)
+        self._searcher_cpu_s = 0.0
         self._jobs: dict[tuple[bytes, int | None], _Job] = {}
         self._under_way: list[tuple[float, int, _Job]] = []  # a heap: when each is finished, in order of start
         self._n_started = 0
@@ -260,6 +271,8 @@ class Scheduler:
             if not self._under_way:
                 break
             self._finish_next()
+            if self._failures.nothing_else and not self._under_way:
+                self._start_random()
             if progress is not None:
                 progress(*self._progress())
         if self.journal is not None and len(self.journal.order) > len(self._done):
@@ -270,7 +283,7 @@ class Scheduler:
 
     def _employ(self) -> None:
         """Give free workers something to do, as far as the searcher and the budget go."""
-        while self._ended is None and len(self._under_way) < self.workers:
+        while self._ended is None and len(self._under_way) < self.workers and not self._waiting_for_success:
             n = self.workers - len(self._under_way)
             if self.ledger.full is None and self.ledger.left is not None:
                 n = min(n, self.ledger.left)
@@ -297,13 +310,31 @@ class Scheduler:
                     self._ended = f"nothing new in {self.patience} batches"
                 return
 
+    @property
+    def _waiting_for_success(self) -> bool:
+        """Whether all that came so far has failed, so that there is nothing to tell."""
+        return bool(self._done) and self._failures.nothing_else
+
+    def _start_random(self) -> None:
+        """Start a random architecture, which the searcher did not propose, at the least epochs."""
+        epochs = next(iter(self._evaluators))
+        x = self._failures.draw(lambda x: (x.tobytes(), epochs) not in self._jobs, patience=self.patience)
+        if x is None or not self._start(x, epochs):
+            raise self._failures.everything(len(self._done))
+        job = self._untold.pop()
+        job.n_untold = 0
+
     def _ask(self, n: int) -> tuple[NDArray[Any], list[int | None]]:
-        if self.ledger.full is None:
-            X = self.searcher.ask(n)
-            return X, [None] * len(X)
-        assert isinstance(self.searcher, MultiFidelitySearcher)  # fidelities were offered to no other
-        X, epochs = self.searcher.ask_at(n)
-        return X, epochs.tolist()
+        began = time.process_time()
+        try:
+            if self.ledger.full is None:
+                X = self.searcher.ask(n)
+                return X, [None] * len(X)
+            assert isinstance(self.searcher, MultiFidelitySearcher)  # fidelities were offered to no other
+            X, epochs = self.searcher.ask_at(n)
+            return X, epochs.tolist()
+        finally:
+            self._searcher_cpu_s += time.process_time() - began
 
     def _start(self, x: NDArray[Any], epochs: int | None) -> bool:
         """Start an evaluation; False where it is known or under way already, or the budget is spent."""
@@ -343,8 +374,11 @@ class Scheduler:
 
     def _finish(self) -> None:
         self.clock, _, job = heapq.heappop(self._under_way)
+        nothing_before = self._failures.nothing_else
         if not self._replayed(job):
-            job.F = self._evaluators[job.epochs].evaluate(job.x[None])[0]
+            attempted = attempt(self._evaluators[job.epochs], job.x[None], [job.arch])
+            job.F = attempted.F[0]
+            self._failures.note(attempted.F, attempted.reasons)
             self._record(job, wall_s=self._wall_offset + time.perf_counter() - self._started)
             if self.journal is not None:
                 _, wall_s, simulated_s, _ = self._done[-1]
@@ -354,7 +388,13 @@ class Scheduler:
                     wall_s=np.array([wall_s]),
                     simulated_s=np.array([simulated_s]),
                     epochs=job.epochs,
+                    reasons=attempted.reasons,
                 )
+        if self._failures.nothing_else:
+            return
+        if nothing_before:  # now there is something to tell of what failed
+            for failed in [waiting for waiting in self._untold if waiting.F is not None and waiting is not job]:
+                self._deliver(failed)
         self._deliver(job)
 
     def _replayed(self, job: _Job) -> bool:
@@ -370,6 +410,9 @@ class Scheduler:
             )
         F, wall_s, _ = self.journal.at(i)
         job.F = np.array(F)
+        reasons = self.journal.reasons
+        failed = bool(np.isnan(job.F).any())
+        self._failures.note(job.F[None], {job.arch: reasons[job.arch]} if failed and job.arch in reasons else {})
         self._wall_offset = wall_s - (time.perf_counter() - self._started)
         self._record(job, wall_s=wall_s)
         return True
@@ -394,11 +437,14 @@ class Scheduler:
 
     def _tell(self, jobs: list[_Job]) -> None:
         X = np.stack([job.x for job in jobs])
-        F = np.stack([job.F for job in jobs if job.F is not None])
+        F = self._failures.stood_in_for(np.stack([job.F for job in jobs if job.F is not None]))
+        F = as_told(self.penalised, X, F)
+        began = time.process_time()
         if isinstance(self.searcher, MultiFidelitySearcher) and self.ledger.full is not None:
             self.searcher.tell_at(X, F, np.array([job.epochs for job in jobs]))
         else:
             self.searcher.tell(X, F)
+        self._searcher_cpu_s += time.process_time() - began
 
     # ------------------------------------------------------------------ reporting
 
@@ -424,6 +470,7 @@ class Scheduler:
             F=F,
             archs=[job.arch for job in jobs],
             degenerate=self.problem.space.degenerate(X),
+            infeasible=~self.problem.feasible(X, F=F),
             wall_s=np.array([wall_s for _, wall_s, _, _ in self._done]),
             simulated_s=np.array([simulated_s for _, _, simulated_s, _ in self._done]),
             environment={
@@ -431,7 +478,9 @@ class Scheduler:
                 "ended": self._ended or "budget",
                 "n_duplicate_proposals": self._n_duplicates,
                 "spent": self.ledger.spent(),
+                "searcher_cpu_s": self._searcher_cpu_s,
                 **workers,
+                **self._failures.environment(),
             },
             source=self.problem,
             epochs=np.array([job.epochs for job in jobs], dtype=np.intp) if many else None,

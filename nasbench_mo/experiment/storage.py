@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.benchmark import Problem
-from nasbench_mo.errors import RunError
+from nasbench_mo.errors import BusyError, RunError
 from nasbench_mo.experiment.trajectory import Identity, Run
 from nasbench_mo.objective import Objective
 from nasbench_mo.space import SPACES, SearchSpace, space
@@ -28,6 +28,7 @@ AnyRun = TypeVar("AnyRun", bound=Run)
 #: Fields of an identity that older runs do not have, and what their absence says.
 _LATER: Mapping[str, object] = {
     "known_objectives": [],
+    "constraints": [],
     "fidelities": [],
     "fidelities_hash": "",
     "workers": 1,
@@ -41,7 +42,7 @@ def identity_to_dict(identity: Identity) -> dict[str, Any]:
     fields = {f.name: getattr(identity, f.name) for f in dataclasses.fields(identity)}
     fields["objectives"] = [o.to_dict() for o in identity.objectives]
     fields["searcher_options"] = dict(identity.searcher_options)
-    for name in ("known_objectives", "fidelities"):
+    for name in ("known_objectives", "constraints", "fidelities"):
         fields[name] = list(fields[name])
     # absent where they say nothing: so a run without them is written, and resumed, as before the fields existed
     return {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
@@ -50,7 +51,7 @@ def identity_to_dict(identity: Identity) -> dict[str, Any]:
 def identity_from_dict(fields: dict[str, Any]) -> Identity:
     """Rebuild an identity from plain types."""
     objectives = tuple(Objective.from_dict(o) for o in fields["objectives"])
-    later = {name: tuple(fields.get(name, ())) for name in ("known_objectives", "fidelities")}
+    later = {name: tuple(fields.get(name, ())) for name in ("known_objectives", "constraints", "fidelities")}
     return Identity(**{**fields, "objectives": objectives, **later})
 
 
@@ -66,10 +67,10 @@ def to_arrow(run: Run) -> Any:
     for j, objective in enumerate(run.identity.objectives):
         field_meta = {b"objective": json.dumps(objective.to_dict()).encode(), b"unit": objective.unit.encode()}
         fields.append(pa.field(objective.column, pa.float64(), metadata=field_meta))
-        arrays.append(pa.array(run.F[:, j]))
+        arrays.append(pa.array(run.F[:, j], from_pandas=True))  # what failed has no value: null, not a number
     fields.append(pa.field("status", pa.string()))
     fields += [pa.field(name, pa.float64(), metadata={b"unit": b"s"}) for name in ("wall_s", "simulated_s")]
-    arrays.append(pa.array(_status(run.degenerate), pa.string()))
+    arrays.append(pa.array(_status(run.degenerate, failed=run.failed, infeasible=run.infeasible), pa.string()))
     arrays += [pa.array(run.wall_s), pa.array(run.simulated_s, from_pandas=True)]
     if run.epochs is not None:
         fields += [pa.field("epochs", pa.int64()), pa.field("cost_evaluations", pa.float64())]
@@ -97,22 +98,47 @@ def read_run(path: Path, cls: type[AnyRun], *, problem: Problem | None = None) -
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise RunError(f"{path} does not exist")
-    try:
-        table = pq.read_table(path)
-        meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
-        found = meta.get("format")
-    except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
-        raise RunError(f"{path} is not a readable run file: {error}") from error
-    if found != FORMAT_VERSION:
-        raise RunError(f"{path}: expected a run of format {FORMAT_VERSION}, got {found!r}")
+    table, meta = _opened(path, read=pq.read_table)
     try:
         return _rebuilt(table, meta, cls=cls, problem=problem)
     except RunError as error:
         raise RunError(f"{path}: {error}") from error
     except (pa.ArrowException, LookupError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is not a complete run file: {error}") from error
+
+
+def read_identity(path: Path) -> Identity:
+    """What a run file says it is, without its evaluations.
+
+    Raises
+    ------
+    RunError
+        The file is not a run.
+    """
+    import pyarrow.parquet as pq
+
+    _, meta = _opened(path, read=lambda file: pq.read_schema(file).empty_table())
+    try:
+        return identity_from_dict(meta["identity"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} is not a complete run file: {error}") from error
+
+
+def _opened(path: Path, *, read: Callable[[Path], Any]) -> tuple[Any, dict[str, Any]]:
+    """Arrow table and metadata of a run file of this format."""
+    import pyarrow as pa
+
+    if not path.is_file():
+        raise RunError(f"{path} does not exist")
+    try:
+        table = read(path)
+        meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
+        found = meta.get("format")
+    except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} is not a readable run file: {error}") from error
+    if found != FORMAT_VERSION:
+        raise RunError(f"{path}: expected a run of format {FORMAT_VERSION}, got {found!r}")
+    return table, meta
 
 
 def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Problem | None) -> AnyRun:
@@ -124,7 +150,8 @@ def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Pr
     F = np.empty((len(archs), len(identity.objectives)))
     for j, objective in enumerate(identity.objectives):
         F[:, j] = table.column(objective.column).to_numpy()
-    if not np.isfinite(F).all():
+    failed = np.array([status == "failed" for status in table.column("status").to_pylist()], dtype=bool)
+    if not np.isfinite(F[~failed]).all() or not np.isnan(F[failed]).all():
         raise RunError("an objective value is missing or not finite")
     epochs = table.column("epochs").to_numpy() if identity.fidelities else None
     if epochs is not None and not np.isin(epochs, identity.fidelities).all():
@@ -132,7 +159,9 @@ def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Pr
     distinct = set(archs) if epochs is None else set(zip(archs, epochs.tolist(), strict=True))
     if table.column("evaluation").to_pylist() != list(range(len(archs))) or len(distinct) != len(archs):
         raise RunError("expected the evaluations 0, 1, 2, ... of distinct architectures")
-    if table.column("status").to_pylist() != _status(degenerate):
+    status = np.array(table.column("status").to_pylist())
+    infeasible = status == "infeasible" if identity.constraints else np.zeros(len(archs), dtype=bool)
+    if status.tolist() != _status(degenerate, failed=failed, infeasible=infeasible):
         raise RunError(f"the status column does not say which architectures of {home.name!r} are degenerate")
     if meta["content_sha256"] != _content_hash(archs, F, epochs=epochs):
         raise RunError("architectures or values are not those that were written: rows are missing or were changed")
@@ -142,6 +171,7 @@ def _rebuilt(table: Any, meta: dict[str, Any], *, cls: type[AnyRun], problem: Pr
         F=F,
         archs=archs,
         degenerate=degenerate,
+        infeasible=infeasible,
         wall_s=table.column("wall_s").to_numpy().astype(np.float64),
         simulated_s=table.column("simulated_s").to_numpy().astype(np.float64),
         environment=meta["environment"],
@@ -174,8 +204,11 @@ def _content_hash(archs: list[str], F: NDArray[np.float64], *, epochs: NDArray[n
     return digest.hexdigest()
 
 
-def _status(degenerate: NDArray[np.bool_]) -> list[str]:
-    return ["degenerate" if d else "ok" for d in degenerate.tolist()]
+def _status(degenerate: NDArray[np.bool_], *, failed: NDArray[np.bool_], infeasible: NDArray[np.bool_]) -> list[str]:
+    """One of ok, infeasible, degenerate, failed for each evaluation; what failed says so, degenerate or not."""
+    of_live = np.where(infeasible, "infeasible", "ok")
+    status: list[str] = np.where(failed, "failed", np.where(degenerate, "degenerate", of_live)).tolist()
+    return status
 
 
 class Journal:
@@ -202,6 +235,8 @@ class Journal:
         self._n_objectives = len(identity.objectives)
         self.values: dict[str, tuple[list[float], float, float]] = {}
         self.order: list[str] = []
+        #: Of the architectures whose evaluation failed, why.
+        self.reasons: dict[str, str] = {}
         #: Of each evaluation after how many epochs it was made; None where there is only the full training.
         self.epochs: list[int | None] = []
         self._rows: list[tuple[list[float], float, float]] = []
@@ -212,7 +247,7 @@ class Journal:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise RunError(f"another process is writing {path}; wait for it, or choose another output file") from None
+            raise BusyError(f"another process is writing {path}; wait for it, or choose another output file") from None
         try:
             if path.exists() and discard_other and not self._is_ours():
                 path.unlink()
@@ -222,8 +257,17 @@ class Journal:
             self.close()
             raise
 
-    def append(self, archs: list[str], *, F: Any, wall_s: Any, simulated_s: Any, epochs: int | None = None) -> None:
-        """Add evaluations, all after as many epochs, and flush them to disk."""
+    def append(
+        self,
+        archs: list[str],
+        *,
+        F: Any,
+        wall_s: Any,
+        simulated_s: Any,
+        epochs: int | None = None,
+        reasons: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add evaluations, all after as many epochs, with the reasons of those that failed, and flush them to disk."""
         if self._stream is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = not self.path.exists()
@@ -231,7 +275,8 @@ class Journal:
             if fresh:
                 self._stream.write(self._head + "\n")
         for row in zip(archs, F.tolist(), wall_s.tolist(), simulated_s.tolist(), strict=True):
-            self._stream.write(json.dumps(row if epochs is None else (*row, epochs)) + "\n")
+            later = ([] if epochs is None else [epochs]) + ([reasons[row[0]]] if reasons and row[0] in reasons else [])
+            self._stream.write(json.dumps([*row, *later]) + "\n")
         self._stream.flush()
 
     def at(self, index: int) -> tuple[list[float], float, float]:
@@ -281,6 +326,7 @@ class Journal:
         try:
             arch, F, wall_s, simulated_s, *rest = json.loads(line)
             numbers = [*F, wall_s, simulated_s]
+            reason = rest.pop() if rest and isinstance(rest[-1], str) else None
             epochs = rest[0] if rest else None
             whole = isinstance(arch, str) and len(F) == self._n_objectives and len(rest) <= 1
             whole = whole and (not rest or type(epochs) is int) and (arch, epochs) not in self._distinct
@@ -297,6 +343,8 @@ class Journal:
         self.epochs.append(epochs)
         self._rows.append((F, wall_s, simulated_s))
         self._distinct.add((arch, epochs))
+        if reason is not None:
+            self.reasons[arch] = reason
 
     def _complete_lines(self) -> Iterator[bytes]:
         with self.path.open("rb") as stream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ class Identity:
     ``known_objectives`` are the columns that the searcher was told beforehand for every architecture; none where it
     has no use for them, and in runs of versions that could not. ``fidelities`` are the epochs that it was offered, none
     where it has no use for shorter trainings; ``fidelities_hash`` covers their values where ``data_hash`` does not. A
-    budget that was not set is None.
+    budget that was not set is None. ``constraints`` are those of the problem, as texts.
     """
 
     problem: str
@@ -47,6 +47,7 @@ class Identity:
     workers: int = 1
     budget_seconds: float | None = None
     budget_joules: float | None = None
+    constraints: tuple[str, ...] = ()
 
     def budget(self) -> str:
         """The budget in words."""
@@ -60,7 +61,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
-    """Nondominated, non-degenerate evaluations of a run, best first objective first.
+    """Nondominated, feasible, non-degenerate evaluations of a run, best first objective first.
 
     Parameters
     ----------
@@ -88,11 +89,14 @@ class Run:
     identity
         What was run.
     X, F
-        Encodings (n, d) and the values the searcher saw (n, m), minimised.
+        Encodings (n, d) and the values that were observed (n, m), minimised; a row of NaN where the evaluation failed.
     archs
         n published strings.
     degenerate
         (n,) whether an architecture's output does not depend on its input; such rows are never on a front.
+    infeasible
+        (n,) whether an architecture violates a constraint by the values that were seen; such rows are never on a front.
+        None where the problem has no constraints.
     wall_s, simulated_s
         (n,) seconds from the start until a value was known: of this machine, and of the published trainings, one
         after the other or side by side on simulated workers (NaN where unknown).
@@ -115,6 +119,7 @@ class Run:
         wall_s: NDArray[np.float64],
         simulated_s: NDArray[np.float64],
         environment: Mapping[str, Any],
+        infeasible: NDArray[np.bool_] | None = None,
         source: Problem | None = None,
         epochs: NDArray[np.intp] | None = None,
         cost_evaluations: NDArray[np.float64] | None = None,
@@ -124,6 +129,8 @@ class Run:
         self.F = F
         self.archs = archs
         self.degenerate = degenerate
+        judged = ~degenerate & ~self.failed
+        self.infeasible = np.zeros(len(archs), dtype=bool) if infeasible is None else infeasible & judged
         self.wall_s = wall_s
         self.simulated_s = simulated_s
         self.environment = environment
@@ -161,6 +168,10 @@ class Run:
             The data at hand are not those of the run.
         """
         found = self._problem or problem(self.identity.problem.partition("+local.")[0])
+        found = found.constrained(*self.identity.constraints)
+        if found.constraint_set.texts != self.identity.constraints:
+            ours, theirs = (" and ".join(t) for t in (self.identity.constraints, found.constraint_set.texts))
+            raise RunError(f"the run was made under {ours or 'no constraints'}; the problem has {theirs}")
         if found.data_hash != self.identity.data_hash:
             raise RunError(
                 f"the run was made on data {self.identity.data_hash[:12]} of {self.identity.problem!r}; "
@@ -168,9 +179,19 @@ class Run:
             )
         return found
 
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Whether an evaluation failed and so has no values, (n,); such rows are never on a front."""
+        return np.asarray(np.isnan(self.F).any(axis=1))
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Rows that may be on a front, (n,): fully trained, neither degenerate, nor failed, nor infeasible."""
+        return ~self.degenerate & ~self.failed & ~self.infeasible & self.full
+
     def front(self) -> Front:
         """The front of the full trainings as the searcher saw it: what it would hand over."""
-        usable = np.flatnonzero(~self.degenerate & self.full)
+        usable = np.flatnonzero(self.usable)
         index = usable[nondominated(self.F[usable], keep_duplicates=True)] if usable.size else usable
         index = index[np.lexsort(self.F[index].T[::-1])]
         return Front(evaluation=index, archs=tuple(self.archs[i] for i in index), X=self.X[index], F=self.F[index])
@@ -178,7 +199,8 @@ class Run:
     def hypervolume(self, *, on: View = "score") -> float:
         """Hypervolume of :meth:`front`, valued on the mean over training seeds or on the test split.
 
-        Scaled by the problem's manifest; the searcher's own noisy values choose the front but do not score it.
+        Scaled by the problem's manifest; the searcher's own noisy values choose the front but do not score it. What is
+        infeasible by the values it is scored on does not count.
         """
         chosen = self.front()
         return self.problem.hypervolume(self.problem.evaluate(chosen.X, on=on), on=on) if len(chosen) else 0.0
@@ -198,19 +220,45 @@ class Run:
         -----
         The front is recomputed at evaluations that enter it: O(changes * front size).
         """
-        scaled = self.problem.normalize(self.problem.evaluate(self.X, on=on), on=on) if len(self) else self.F
         reference = np.asarray(self.problem.manifest.reference_point)
         exact = self.problem.manifest.score if on == "score" else self.problem.manifest.test
+        curve = self.observed_curve(lambda F: self.problem.normalize(F, on=on), reference=reference, on=on)
+        return curve / exact.hypervolume if exact is not None else curve
+
+    def observed_curve(
+        self,
+        scaled: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+        *,
+        reference: NDArray[np.float64],
+        on: View = "score",
+    ) -> NDArray[np.float64]:
+        """Hypervolume of the front observed so far after each evaluation, (n,), valued on any scale.
+
+        Parameters
+        ----------
+        scaled
+            From (k, m) values in their units to those the hypervolume is taken of.
+        reference
+            (m,) reference point, scaled.
+        on
+            What the front's members are valued by.
+        """
+        usable = self.usable
+        values = np.full(self.F.shape, np.nan)
+        if usable.any():
+            X = self.X[usable]
+            F = self.problem.evaluate(X, on=on)
+            feasible = self.problem.feasible(X, F=F)[:, None]  # by what scores it; what is not adds nothing
+            values[usable] = np.where(feasible, scaled(F), reference)
         curve = np.zeros(len(self))
         members: list[int] = []
         current = 0.0
-        usable = ~self.degenerate & self.full
         for i in range(len(self)):
             if usable[i] and self._enters(i, members):
                 members = [k for k in members if not _dominates(self.F[i], self.F[k])] + [i]
-                current = hypervolume(scaled[members], reference=reference)
+                current = hypervolume(values[members], reference=reference)
             curve[i] = current
-        return curve / exact.hypervolume if exact is not None else curve
+        return curve
 
     def to_pandas(self) -> pd.DataFrame:
         """One row an evaluation, with the columns of ``run.parquet``."""

@@ -19,6 +19,7 @@ SEARCHERS = Registry(
         "regularized-evolution": "nasbench_mo.search.regularized_evolution:RegularizedEvolutionSearcher",
         "lemonade": "nasbench_mo.search.lemonade:LemonadeSearcher",
         "nsga2": "nasbench_mo.search.nsga2:NSGA2Searcher",
+        "r-nsga2": "nasbench_mo.search.r_nsga2:RNSGA2Searcher",
         "nsga3": "nasbench_mo.search.nsga3:NSGA3Searcher",
         "moead": "nasbench_mo.search.moead:MOEADSearcher",
         "sms-emoa": "nasbench_mo.search.sms_emoa:SMSEMOASearcher",

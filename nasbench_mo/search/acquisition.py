@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.pareto import nondominated
-from nasbench_mo.search.marginals import Marginals
+from nasbench_mo.search.truncated import Belief
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 N_SLABS = 64
 
 
-def expected_improvement(beliefs: Sequence[Marginals], *, front: Floats, reference: Floats) -> Floats:
+def expected_improvement(beliefs: Sequence[Belief], *, front: Floats, reference: Floats) -> Floats:
     """Expected growth of the hypervolume by each candidate, (n,).
 
     Exact for up to three objectives.
@@ -61,7 +61,7 @@ def expected_improvement(beliefs: Sequence[Marginals], *, front: Floats, referen
 class _Strips:
     """Two objectives: puts at every coordinate that a staircase of some of the points can have."""
 
-    def __init__(self, first: Marginals, second: Marginals, *, points: Floats, reference: Floats) -> None:
+    def __init__(self, first: Belief, second: Belief, *, points: Floats, reference: Floats) -> None:
         self._xs = np.append(np.unique(points[:, 0]), reference[0])
         self._ys = np.append(np.unique(points[:, 1]), reference[1])
         self._first = first.put(self._xs)
@@ -81,7 +81,7 @@ class _Strips:
         return made
 
 
-def _over_slabs(beliefs: Sequence[Marginals], *, points: Floats, reference: Floats) -> Floats:
+def _over_slabs(beliefs: Sequence[Belief], *, points: Floats, reference: Floats) -> Floats:
     """Three objectives: between two levels of the third, the points below the slab make one staircase."""
     strips = _Strips(beliefs[0], beliefs[1], points=points[:, :2], reference=reference[:2])
     levels = np.append(np.unique(points[:, 2]), reference[2])
@@ -93,7 +93,7 @@ def _over_slabs(beliefs: Sequence[Marginals], *, points: Floats, reference: Floa
     return total
 
 
-def _over_drawn_slabs(beliefs: Sequence[Marginals], *, points: Floats, reference: Floats) -> Floats:
+def _over_drawn_slabs(beliefs: Sequence[Belief], *, points: Floats, reference: Floats) -> Floats:
     """Four objectives or more: places of the third to the last are drawn, the first two are exact."""
     rest = len(beliefs) - 2
     low = np.array([min(float(b.at(-2.0).min()), float(r)) for b, r in zip(beliefs[2:], reference[2:], strict=True)])

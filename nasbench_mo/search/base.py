@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nasbench_mo.errors import SearcherError
+from nasbench_mo.pareto import bound_violation
 from nasbench_mo.space import SearchSpace
 
 #: Values of one objective that cost nothing: (n, d) encodings to (n,) minimised, finite values.
@@ -25,8 +26,10 @@ class Searcher(ABC):
 
     What is not the same for every searcher is declared on its class: whether it takes architectures that it has not
     proposed (:attr:`accepts_foreign`), whether it has a use for objectives that cost nothing (:attr:`wants_known`) and
-    for shorter trainings (:attr:`wants_fidelities`). Asking again before telling either yields more proposals or is
-    refused with a :class:`SearcherError`; nothing is lost by trying. One that has proposed everything raises
+    for shorter trainings (:attr:`wants_fidelities`), whether it keeps bounds of the objectives
+    (:attr:`wants_constraints`), and by which option, if any, it is told what is preferred (:attr:`preference_option`).
+    Asking again before telling either yields more proposals or is refused with a :class:`SearcherError`; nothing is
+    lost by trying. One that has proposed everything raises
     :class:`ExhaustedError`, again and again; one that cannot tell may repeat itself instead.
 
     Parameters
@@ -49,6 +52,12 @@ class Searcher(ABC):
     #: Whether shorter trainings (:meth:`set_fidelities`) change what is proposed. Then it is a
     #: :class:`.MultiFidelitySearcher`, which is asked for architectures and epochs.
     wants_fidelities: ClassVar[bool] = False
+    #: Whether constraints (:meth:`set_constraints`) change what is proposed. One that does not want them has to be told
+    #: values in which they show.
+    wants_constraints: ClassVar[bool] = False
+    #: Name of the option that takes a preferred point, ``"8,5"``: one number an objective, with commas; None where
+    #: there is none.
+    preference_option: ClassVar[str | None] = None
 
     def __init__(self, space: SearchSpace, n_objectives: int, *, seed: int = 0) -> None:
         self.space = space
@@ -58,6 +67,9 @@ class Searcher(ABC):
         self.n_told = 0
         self._known: dict[int, KnownColumn] = {}
         self.fidelities: tuple[int, ...] = ()
+        self._lower = np.full(self.n_objectives, -np.inf)
+        self._upper = np.full(self.n_objectives, np.inf)
+        self._known_violation: KnownColumn | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(space={self.space.name!r}, n_objectives={self.n_objectives}, seed={self.seed})"
@@ -98,7 +110,8 @@ class Searcher(ABC):
         ----------
         columns
             Index of an objective, 0..m-1, to the function that gives its (n,) minimised, finite values for (n, d)
-            encodings. They have to be what :meth:`tell` will say of the same architectures, and always the same:
+            encodings. They have to be what :meth:`tell` will say of the same architectures (of those whose evaluation
+            did not fail), and always the same:
             they are part of the problem, so a run that is resumed offers them again.
 
         Raises
@@ -156,6 +169,73 @@ class Searcher(ABC):
                 )
             values[:, i] = found
         return values
+
+    @property
+    def constrained(self) -> bool:
+        """Whether :meth:`set_constraints` set any bound."""
+        bounded = np.isfinite(self._lower).any() or np.isfinite(self._upper).any()
+        return bool(bounded) or self._known_violation is not None
+
+    def set_constraints(
+        self, upper: ArrayLike, *, lower: ArrayLike | None = None, known: KnownColumn | None = None
+    ) -> None:
+        """Bound the objectives: architectures outside are of no use, and the less so the farther outside they are.
+
+        Whoever runs the search calls this before the first :meth:`ask`, and may leave it out. :meth:`tell` still
+        receives the true values. A searcher whose :attr:`wants_constraints` is False proposes the same with and
+        without.
+
+        Parameters
+        ----------
+        upper, lower
+            (m,) largest and least allowed values, in the objectives' units; infinite where there is no bound.
+        known
+            Violation of constraints that need no evaluation, such as a limit of parameters: a function from (n, d)
+            encodings to (n,) values of at least 0, 0 where they are kept.
+
+        Raises
+        ------
+        SearcherError
+            Something was asked or told already, or the bounds are not m numbers that leave something between them.
+        """
+        if self.n_asked or self.n_told:
+            raise SearcherError(f"searcher {self.name!r}: set constraints before the first ask")
+        high = self._bound("upper", upper, none=np.inf)
+        low = self._bound("lower", np.full(self.n_objectives, -np.inf) if lower is None else lower, none=-np.inf)
+        if (low > high).any():
+            raise SearcherError(f"searcher {self.name!r}: nothing lies between the bounds {low} and {high}")
+        if known is not None and not callable(known):
+            raise SearcherError(f"searcher {self.name!r}: known must be a function of encodings, got {known!r}")
+        self._lower, self._upper, self._known_violation = low, high, known
+
+    def _bound(self, name: str, values: ArrayLike, *, none: float) -> NDArray[np.float64]:
+        """Bounds of the objectives, (m,), checked; ``none`` is the infinity that stands for no bound."""
+        try:
+            bound = np.array(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            bound = np.empty(0)
+        if bound.shape != (self.n_objectives,) or not (np.isfinite(bound) | (bound == none)).all():
+            raise SearcherError(
+                f"searcher {self.name!r}: {name} must be {self.n_objectives} numbers, {none} for no bound; "
+                f"got {values!r}"
+            )
+        return bound
+
+    def _violation(self, X: NDArray[Any], F: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Constraint violation of architectures with these values, (n,); 0 where all constraints are kept."""
+        return bound_violation(F, lower=self._lower, upper=self._upper) + self._violation_beforehand(X)
+
+    def _violation_beforehand(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """The part of the violation that is known without an evaluation, (n,)."""
+        if self._known_violation is None:
+            return np.zeros(len(X))
+        found = np.asarray(self._known_violation(X), dtype=np.float64)
+        if found.shape != (len(X),) or not (found >= 0).all():
+            raise SearcherError(
+                f"searcher {self.name!r}: the known violation must be {len(X)} values of at least 0, one an "
+                f"architecture; got shape {found.shape}"
+            )
+        return found
 
     def ask(self, n: int | None = None) -> NDArray[Any]:
         """Propose architectures, (k, d) with 1 <= k <= n.

@@ -5,7 +5,7 @@ Zhang & Li, "MOEA/D: a multiobjective evolutionary algorithm based on decomposit
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class MOEADSearcher(PymooSearcher):
     """
 
     name = "moead"
+    wants_constraints: ClassVar[bool] = False  # pymoo's MOEA/D has no constraints
 
     def __init__(
         self,

@@ -21,9 +21,13 @@ class PymooSearcher(Searcher):
 
     A generation is asked for in parts of any size; pymoo advances when all of it has been told. Hence it takes only
     what it proposed, in that order.
+
+    Constraints are pymoo's: the violation is one inequality, and what is feasible survives, and wins a tournament,
+    before what is not; of the infeasible, what violates less (Deb et al. 2002, section VI).
     """
 
     accepts_foreign: ClassVar[bool] = False
+    wants_constraints: ClassVar[bool] = True
     #: Whether pymoo sees each objective in its range among the first generation instead of its unit.
     rescales: ClassVar[bool] = False
 
@@ -105,7 +109,10 @@ class PymooSearcher(Searcher):
         self._told = []
 
     def _finish_generation(self) -> None:
-        self._problem.values = self._presented(np.concatenate(self._told))
+        told = np.concatenate(self._told)
+        self._problem.values = self._presented(told)
+        if self._problem.n_ieq_constr:
+            self._problem.violation = self._violation(self._X.astype(self.space.dtype), told)
         self._algorithm.evaluator.eval(self._problem, self._generation)
         self._algorithm.tell(infills=self._generation)
         self._generation = None
@@ -118,12 +125,20 @@ class PymooSearcher(Searcher):
             """Its values are the ones told; pymoo's StaticProblem is the same, but copied for every generation."""
 
             values: NDArray[np.float64]
+            violation: NDArray[np.float64]
 
             def _evaluate(self, X: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
                 out["F"] = self.values
+                if self.n_ieq_constr:
+                    out["G"] = self.violation[:, None]
 
         self._problem = ToldProblem(
-            n_var=self.space.n_variables, n_obj=self._n_presented, xl=0, xu=self.space.cardinalities - 1, vtype=int
+            n_var=self.space.n_variables,
+            n_obj=self._n_presented,
+            n_ieq_constr=int(self.wants_constraints and self.constrained),
+            xl=0,
+            xu=self.space.cardinalities - 1,
+            vtype=int,
         )
         operators = {**space_operators(self.space), "eliminate_duplicates": DefaultDuplicateElimination()}
         self._algorithm = self._make_algorithm(operators)

@@ -50,6 +50,9 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
       still works and the search goes on;
     - *known objectives*: offered before the first ask they do no harm, and change nothing unless ``wants_known``;
       offered later they are refused;
+    - *constraints*: set before the first ask they do no harm, even where nothing keeps them, and change nothing unless
+      ``wants_constraints``; with it, what is proposed keeps tight bounds more often than chance does; set later they
+      are refused;
     - *fidelities*: shorter trainings offered before the first ask change nothing unless ``wants_fidelities``; with it,
       what :func:`check_multi_fidelity_searcher` says holds as well;
     - *exhausted space*: it may repeat itself for ever, or raise :class:`ExhaustedError` once all of a tiny space was
@@ -74,7 +77,7 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
 
     Notes
     -----
-    Runs the searcher about 35 times for 70 evaluations, and starts one Python process.
+    Runs the searcher about 45 times for 70 evaluations, and starts one Python process.
 
     Examples
     --------
@@ -103,6 +106,8 @@ def check_searcher(make: Make, *, space: SearchSpace, n_objectives: int = 2, oth
         _meets_foreign(fresh, promise, space=space)
     with law(subject, "known objectives may be offered before the first ask, and only then") as promise:
         _is_offered_known(fresh, promise, n_objectives=n_objectives)
+    with law(subject, "constraints may be set before the first ask, and are heeded as it declares") as promise:
+        _is_constrained(fresh, promise, space=space, n_objectives=n_objectives)
     with law(subject, "shorter trainings may be offered before the first ask, and only then") as promise:
         _is_offered_fidelities(fresh, promise)
     with law(subject, "values that are not finite or have the wrong shape are refused without a trace") as promise:
@@ -273,6 +278,62 @@ def _is_offered_known(fresh: Callable[[int], Searcher], promise: Law, *, n_objec
     impossible: tuple[dict[int, Any], ...] = ({n_objectives: partial(column, 0)}, {-1: partial(column, 0)}, {0: [1.0]})
     for wrong in impossible:
         promise.refuses(partial(fresh(0).set_known, wrong), SearcherError, what=f"known objectives {wrong}")
+
+
+#: Shares of a space that lie below the bounds of the trial: what is best lies outside.
+_BAND = (0.7, 0.85)
+
+
+def _is_constrained(fresh: Callable[[int], Searcher], promise: Law, *, space: SearchSpace, n_objectives: int) -> None:
+    first = _values(space.sample(2000, rng=np.random.default_rng(7)), n_objectives=n_objectives)[:, 0]
+    low, high = np.quantile(first, _BAND)
+    none = np.full(n_objectives, np.inf)
+    band = {"upper": none.copy(), "lower": -none}
+    band["upper"][0], band["lower"][0] = high, low
+
+    def kept(values: NDArray[np.float64]) -> float:
+        return float(((values >= low) & (values <= high)).mean())
+
+    def known(X: NDArray[Any]) -> NDArray[np.float64]:
+        excess: NDArray[np.float64] = np.maximum(_values(X, n_objectives=n_objectives)[:, 0] - high, 0.0)
+        return excess
+
+    def transcript(seed: int, **bounds: Any) -> list[tuple[int, ...]]:
+        searcher = fresh(seed)
+        searcher.set_constraints(**{"upper": none, **bounds})
+        return _transcript(searcher)
+
+    wants = fresh(0).wants_constraints
+    promise.holds(isinstance(wants, bool), f"wants_constraints is {wants!r}")
+    free = _transcript(fresh(0))
+    promise.holds(transcript(0) == free, "bounds that bound nothing changed proposals")
+    under = transcript(0, **band)
+    impossible = {"upper": np.full(n_objectives, first.min() - 1e6)}
+    for what, rows in (
+        ("tight bounds", under),
+        ("bounds that nothing keeps", transcript(0, **impossible)),
+        ("a known violation", transcript(0, known=known)),
+    ):
+        promise.holds(len(rows) >= _BUDGET, f"stopped after {len(rows)} architectures under {what}")
+        if not wants:
+            promise.holds(rows == free, f"{what} that it does not want changed proposals")
+    if wants:
+        promise.holds(transcript(0, **band) == under, "the same bounds gave other proposals")
+        late = [row for rows in (under, transcript(1, **band)) for row in rows[_BUDGET // 2 :]]
+        found, by_chance = kept(_values(np.array(late), n_objectives=n_objectives)[:, 0]), kept(first)
+        promise.holds(
+            under != free and found > by_chance,
+            f"{found:.0%} of its later proposals keep bounds that {by_chance:.0%} of all keep",
+        )
+    asked = fresh(0)
+    asked.ask(1)
+    promise.refuses(partial(asked.set_constraints, none), SearcherError, what="constraints after the first ask")
+    wrong: tuple[Any, ...] = (none[:-1], np.full(n_objectives, np.nan), -none, "tight")
+    for upper in wrong:
+        promise.refuses(partial(fresh(0).set_constraints, upper), SearcherError, what=f"bounds {upper}")
+    above = np.where(np.isinf(band["lower"]), -none, high + 1.0)
+    crossed = partial(fresh(0).set_constraints, band["upper"], lower=above)
+    promise.refuses(crossed, SearcherError, what="a lower bound above the upper one")
 
 
 def _is_offered_fidelities(fresh: Callable[[int], Searcher], promise: Law) -> None:
