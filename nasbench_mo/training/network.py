@@ -74,10 +74,6 @@ def build_network(
     A pruned cell whose output node gets nothing puts out zeros, as the published ``none`` does. With fresh weights the
     pruned and the published network compute the same. With trained ones they need not: the normalisation of a
     convolution of zeros puts out its shift, which training moves.
-
-    Examples
-    --------
-    >>> network = build_network("22212220", space="nbmacro", n_classes=43)  # doctest: +SKIP
     """
     require("torch", extra="train")
     search_space = space_named(space) if isinstance(space, str) else space
