@@ -248,7 +248,8 @@ def test_onnx_models_compute_what_torch_computes(name: str, pruned: bool) -> Non
         assert [m.training for m in network.modules()] == modes
         (found,) = session.run(["logits"], {"images": images.numpy()})
         with torch.inference_mode():
-            np.testing.assert_allclose(found, network.eval()(images).numpy(), atol=1e-4, rtol=1e-4)
+            expected = network.eval()(images).numpy()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())  # some are all small
 
 
 def test_an_operator_without_onnx_form_is_named(capsys: pytest.CaptureFixture[str]) -> None:
