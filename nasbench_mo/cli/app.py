@@ -26,8 +26,12 @@ table_app = typer.Typer(
 experiment_app = typer.Typer(
     help="Compare searchers: many runs, and their figures.", no_args_is_help=True, rich_markup_mode=None
 )
+board_app = typer.Typer(
+    help="Boards: searchers compared on fixed problems.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(predictor_app, name="predictor")
 app.add_typer(table_app, name="table")
+app.add_typer(board_app, name="board")
 app.add_typer(experiment_app, name="experiment")
 
 
@@ -406,6 +410,22 @@ def _command() -> str:
     import sys
 
     return shlex.join(["nasbench-mo", *sys.argv[1:]])
+
+
+@board_app.command("render")
+def board_render(
+    boards: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[BOARD]...", help="Ids or folders; all boards and their index if none."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder that gets <id>/.", show_default="leaderboards")
+    ] = None,
+) -> None:
+    """Check and rank boards, and write each as an interactive page, index.html, and a README.md."""
+    from nasbench_mo.cli import board_page
+
+    board_page.render(boards or [], out=out)
 
 
 def _options(texts: list[str]) -> dict[str, float | int | str]:

@@ -7,12 +7,7 @@ one JSON block; the script puts them on the page as text, never as markup.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
-import json
 import os
-import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -22,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nasbench_mo.errors import FormatError, FrontError, ObjectiveError, did_you_mean
+from nasbench_mo.leaderboard.embedding import fill_template
 from nasbench_mo.objective import Kind
 
 __all__ = ["KINDS", "Axis", "FrontPage", "render_page", "write_page"]
@@ -29,7 +25,6 @@ __all__ = ["KINDS", "Axis", "FrontPage", "render_page", "write_page"]
 KINDS: tuple[str, ...] = get_args(Kind)
 """Where the values of an objective come from; the page explains each in words."""
 
-_MARKER = re.compile(r"\{\{(title|data|script-hash|style-hash)\}\}")
 _MAX_AXES = 5
 
 
@@ -138,14 +133,7 @@ def render_page(page: FrontPage) -> str:
     O(n m) text; the script of the page is O(n f m) for a front of f architectures.
     """
     template = resources.files("nasbench_mo.cli").joinpath("front.html").read_text(encoding="utf-8")
-    values = {
-        "title": html.escape(page.title),
-        "data": _json_for_html(_payload(page)),
-        "script-hash": _source_hash(template, opening="<script>", closing="</script>"),
-        "style-hash": _source_hash(template, opening="<style>", closing="</style>"),
-    }
-    # One pass over the template: a marker inside the title or the data is never looked at.
-    return _MARKER.sub(lambda match: values[match[1]], template)
+    return fill_template(template, title=page.title, payload=_payload(page))
 
 
 def write_page(page: FrontPage, path: Path) -> None:
@@ -202,16 +190,3 @@ def _payload(page: FrontPage) -> dict[str, Any]:
         "hypervolume_share": None if share is None else np.asarray(share, dtype=float).tolist(),
         "facts": [list(row) for row in page.facts],
     }
-
-
-def _json_for_html(payload: dict[str, Any]) -> str:
-    """JSON in which no character can end or open an HTML element."""
-    text = json.dumps(payload, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _source_hash(template: str, *, opening: str, closing: str) -> str:
-    """The hash of an inline style or script, as a content security policy spells it."""
-    source = template.split(opening, 1)[1].split(closing, 1)[0]
-    digest = hashlib.sha256(source.encode("utf-8")).digest()
-    return "sha256-" + base64.b64encode(digest).decode("ascii")
