@@ -32,6 +32,9 @@ Kind = Literal["predictors", "hw_tables", "leaderboards", "tables"]
 #: Kinds that ship with the package; "tables" exist in the cache only.
 EMBEDDED_KINDS: tuple[Kind, ...] = ("predictors", "hw_tables", "leaderboards")
 
+#: The file that makes a folder an artefact of a kind; a board's rules are its card.
+_MARKERS: Mapping[Kind, str] = {"leaderboards": "board.yaml"}
+
 
 def cache_dir() -> Path:
     """Directory for imported and fetched files; it may not exist yet."""
@@ -66,7 +69,7 @@ def roots(kind: Kind) -> list[Path]:
 def available(kind: Kind) -> list[str]:
     """Sorted ids of all artefacts of a kind, embedded and cached."""
     folders = [p for root in roots(kind) for p in root.iterdir() if not p.name.startswith(".")]  # no unfinished ones
-    return sorted({p.name for p in folders if (p / "card.md").is_file()})
+    return sorted({p.name for p in folders if (p / _MARKERS.get(kind, "card.md")).is_file()})
 
 
 def find(kind: Kind, identifier: str) -> Path | None:
@@ -74,7 +77,7 @@ def find(kind: Kind, identifier: str) -> Path | None:
     if not identifier or "/" in identifier or "\\" in identifier or identifier.startswith("."):
         return None
     for root in roots(kind):
-        if (root / identifier / "card.md").is_file():
+        if (root / identifier / _MARKERS.get(kind, "card.md")).is_file():
             return root / identifier
     return None
 

@@ -77,6 +77,10 @@ class RunError(NasbenchMoError, ValueError):
     """A run or its file is incomplete, or belongs to another problem, searcher or seed."""
 
 
+class SubmissionError(NasbenchMoError, ValueError):
+    """A submission to a board is incomplete, or does not say what the board's problems say."""
+
+
 class BusyError(RunError):
     """Another process is writing the same run."""
 

@@ -38,7 +38,7 @@ def call(monkeypatch, capsys, tmp_path) -> Callable[..., tuple[int, str, str]]:
     return run
 
 
-@pytest.mark.parametrize("kind", ["spaces", "problems", "predictors", "tables", "searchers", "sources"])
+@pytest.mark.parametrize("kind", ["spaces", "problems", "predictors", "tables", "searchers", "sources", "boards"])
 def test_list_prints_rows_for_people_and_for_programs(call, kind):
     code, text, _ = call("list", kind)
     assert code == 0
@@ -46,10 +46,6 @@ def test_list_prints_rows_for_people_and_for_programs(call, kind):
     rows = json.loads(machine)
     assert len(text.splitlines()) == len(rows) + 1
     assert all(next(iter(row.values())) in text for row in rows)
-
-
-def test_list_boards_says_that_there_are_none(call):
-    assert call("list", "boards") == (0, "no boards yet\n", "")
 
 
 def test_list_problems_tells_what_needs_an_import(call):

@@ -230,6 +230,16 @@ def test_a_long_curve_with_ties_equals_recomputation(n_objectives: int, n_levels
     assert len(set(expected)) > 5
 
 
+@pytest.mark.parametrize("shape", ["cloud", "shell"])
+def test_a_curve_of_three_objectives_equals_recomputation_on_real_numbers(shape: str) -> None:
+    rng = np.random.default_rng(3)
+    F = rng.random((300, 3))
+    if shape == "shell":  # nobody dominates anybody
+        F = 1.2 - F / np.linalg.norm(F, axis=1, keepdims=True)
+    expected = [hypervolume(F[: k + 1], reference=[1.1] * 3) for k in range(len(F))]
+    np.testing.assert_allclose(hypervolume_curve(F, reference=[1.1] * 3), expected, rtol=1e-12)
+
+
 def test_a_curve_computes_a_hypervolume_only_when_the_front_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 
@@ -240,7 +250,11 @@ def test_a_curve_computes_a_hypervolume_only_when_the_front_changes(monkeypatch:
     monkeypatch.setattr(moocore, "hypervolume", counted)
     # New, equal, dominated, tied and dominated, outside, on the edge of the box, new, equal to the former best.
     F = [[2, 2, 2], [2, 2, 2], [3, 3, 3], [2, 2, 3], [9, 0, 0], [5, 0, 0], [1, 1, 1], [2, 2, 2]]
-    assert hypervolume_curve(F, reference=[5, 5, 5]).tolist() == [27.0] * 6 + [64.0] * 2
+    four = [[*f, 2] for f in F[:-2]] + [[1, 1, 1, 1], [2, 2, 2, 2]]
+    assert hypervolume_curve(four, reference=[5] * 4).tolist() == [81.0] * 6 + [256.0] * 2
+    assert sizes == [1, 1]
+    # Three objectives need none where a box or two are the whole gain.
+    assert hypervolume_curve(F, reference=[5] * 3).tolist() == [27.0] * 6 + [64.0] * 2
     assert sizes == [1, 1]
 
 

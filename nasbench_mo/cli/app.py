@@ -49,6 +49,7 @@ class Listed(StrEnum):
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Board = Annotated[str, typer.Argument(metavar="BOARD", help="Board id, see 'nasbench-mo list boards', or its folder.")]
 Problem = Annotated[str, typer.Argument(help="Problem id, see 'nasbench-mo list problems'.")]
 
 
@@ -386,6 +387,70 @@ def table_verify(
     from nasbench_mo.cli import tables
 
     tables.verify(table, rows=rows, seed=seed, images=images, as_json=json)
+
+
+@board_app.command("run")
+def board_run(
+    board: Board,
+    searcher: Annotated[str, typer.Option(help="Searcher, see 'nasbench-mo list searchers'.")],
+    name: Annotated[str | None, typer.Option(help="Name of the entry.", show_default="the searcher")] = None,
+    option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Setting of the searcher.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Some of the board's seeds only: 0-30, or 0,1,5-8.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder that gets <name>/.", show_default="the board's own")] = None,
+    author: Annotated[str, typer.Option(help="Who submits.")] = "The nasbench-mo developers",
+    processes: Annotated[int, typer.Option(help="Local processes.", min=1)] = 1,
+    known: Annotated[
+        bool, typer.Option("--known/--no-known", help="Let the searcher know objectives that cost nothing beforehand.")
+    ] = True,
+) -> None:
+    """Run a searcher on every problem and seed of a board and write its submission.
+
+    What was run is kept in <out>/unfinished until then, and the same command goes on where it stopped.
+    """
+    from nasbench_mo.cli import boards
+
+    request = boards.BoardRunRequest(
+        board=board,
+        searcher=searcher,
+        name=name,
+        options=_options(option or []),
+        seeds=seeds,
+        out=out,
+        author=author,
+        n_processes=processes,
+        known=known,
+    )
+    boards.run_board(request)
+
+
+@board_app.command("check")
+def board_check(
+    board: Board,
+    submission: Annotated[Path | None, typer.Argument(help="Folder of one; else all the board has.")] = None,
+    again: Annotated[
+        int, typer.Option(help="Runs of each entry to make again, if this package has its searcher.", min=0)
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask for every evaluation of submissions again; the first row that is wrong is named."""
+    from nasbench_mo.cli import boards
+
+    boards.check_board(board, submission=submission, again=again, as_json=as_json)
+
+
+@board_app.command("rank")
+def board_rank(
+    board: Board,
+    extra: Annotated[
+        list[Path] | None, typer.Option("--with", metavar="FOLDER", help="A submission that is not on the board.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file of the standings to write.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a board's submissions and rank them."""
+    from nasbench_mo.cli import boards
+
+    boards.rank_board(board, extra=extra or [], out=out, as_json=as_json)
 
 
 @experiment_app.command("run")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +67,7 @@ def write_pages(results: Sequence[BoardResults], *, out: Path, index: bool) -> l
 
 def _ranked(name: str) -> BoardResults:
     """The results of a board; checking every evaluation again takes a while, so it is loaded only here."""
-    board = importlib.import_module("nasbench_mo.leaderboard.board").load_board(name)
-    results: BoardResults = importlib.import_module("nasbench_mo.cli.boards").ranked(board)
-    return results
+    from nasbench_mo.cli.boards import ranked
+    from nasbench_mo.leaderboard.board import load_board
+
+    return ranked(load_board(name))

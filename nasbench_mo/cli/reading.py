@@ -124,7 +124,9 @@ def _list_searchers() -> list[dict[str, str]]:
 
 
 def _list_boards() -> list[dict[str, str]]:
-    return [{"board": name} for name in artifacts.available("leaderboards")]
+    from nasbench_mo.cli.boards import board_rows
+
+    return board_rows()
 
 
 def _list_sources() -> list[dict[str, str]]:
@@ -176,7 +178,7 @@ def print_one(identifier: str, *, as_json: bool) -> None:
     UnknownNameError
         Nothing has this id.
     """
-    for find in (_show_problem, _show_artifact, _show_space, _show_searcher, _show_source):
+    for find in (_show_problem, _show_artifact, _show_board, _show_space, _show_searcher, _show_source):
         found = find(identifier)
         if found is not None:
             if as_json:
@@ -185,7 +187,9 @@ def print_one(identifier: str, *, as_json: bool) -> None:
                 print(found["text"] if "text" in found else _facts_text(found))
             return
     known = [
-        r[next(iter(r))] for kind in ("problems", "spaces", "searchers", "predictors", "tables") for r in _LISTS[kind]()
+        r[next(iter(r))]
+        for kind in ("problems", "spaces", "searchers", "predictors", "tables", "boards")
+        for r in _LISTS[kind]()
     ]
     raise UnknownNameError(f"nothing is called {identifier!r}.{did_you_mean(identifier, known)} See 'nasbench-mo list'")
 
@@ -227,12 +231,20 @@ def _show_problem(identifier: str) -> dict[str, Any] | None:
 
 
 def _show_artifact(identifier: str) -> dict[str, Any] | None:
-    kinds: tuple[artifacts.Kind, ...] = ("predictors", "hw_tables", "tables", "leaderboards")
+    kinds: tuple[artifacts.Kind, ...] = ("predictors", "hw_tables", "tables")
     for kind in kinds:
         folder = artifacts.find(kind, identifier)
         if folder is not None:
             return {**artifacts.read_card(folder), "text": (folder / "card.md").read_text(encoding="utf-8").rstrip()}
     return None
+
+
+def _show_board(identifier: str) -> dict[str, Any] | None:
+    if artifacts.find("leaderboards", identifier) is None:
+        return None
+    from nasbench_mo.cli.boards import board_facts
+
+    return board_facts(identifier)
 
 
 def _show_space(identifier: str) -> dict[str, Any] | None:

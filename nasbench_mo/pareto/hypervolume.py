@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from nasbench_mo.errors import FrontError
 from nasbench_mo.pareto._check import as_point, as_points, finite_result
 from nasbench_mo.pareto.dominance import nondominated
+from nasbench_mo.pareto.volume_gain import GrowingFront3, entering
 
 #: Limit of moocore's hypervolume code.
 _MAX_OBJECTIVES = 31
@@ -128,8 +129,9 @@ def hypervolume_curve(F: ArrayLike, *, reference: ArrayLike) -> NDArray[np.float
     Notes
     -----
     O(n) for m = 1. For m = 2 an evaluation costs O(log k + removed) comparisons on a front of k points kept in a
-    sorted list, plus moving its tail in memory. For m >= 3 an evaluation costs O(m k), and one hypervolume of the
-    front when it enters the front.
+    sorted list, plus moving its tail in memory. For m >= 3 one pass finds the evaluations that enter the front. Each
+    of them costs O(k) and one hypervolume of its few neighbours for m = 3, see
+    :class:`~nasbench_mo.pareto.volume_gain.GrowingFront3`; for a larger m one hypervolume of the front.
 
     Examples
     --------
@@ -144,6 +146,8 @@ def hypervolume_curve(F: ArrayLike, *, reference: ArrayLike) -> NDArray[np.float
             volumes = _volumes_1d(points[:, 0], corner=float(corner[0]))
         case 2:
             volumes = _volumes_2d(points, corner=corner)
+        case 3:
+            volumes = _volumes_3d(points, corner=corner)
         case _:
             volumes = _volumes_many(points, corner=corner)
     curve = np.maximum.accumulate(volumes)
@@ -251,13 +255,21 @@ def _volumes_2d(points: NDArray[np.float64], *, corner: NDArray[np.float64]) -> 
     return volumes
 
 
+def _volumes_3d(points: NDArray[np.float64], *, corner: NDArray[np.float64]) -> NDArray[np.float64]:
+    inside = np.flatnonzero((points < corner).all(axis=1))
+    front = GrowingFront3(corner=corner)
+    gains = np.zeros(len(points))
+    for k in inside[entering(points[inside])]:
+        gains[k] = front.add(points[k])
+    return np.cumsum(gains)
+
+
 def _volumes_many(points: NDArray[np.float64], *, corner: NDArray[np.float64]) -> NDArray[np.float64]:
     best = points[:0]
     volumes = np.zeros(len(points))
-    for k in np.flatnonzero((points < corner).all(axis=1)):
+    inside = np.flatnonzero((points < corner).all(axis=1))
+    for k in inside[entering(points[inside])]:
         point = points[k]
-        if (best <= point).all(axis=1).any():
-            continue
         best = np.vstack([best[~(point <= best).all(axis=1)], point])
         volumes[k] = _volume(best, corner=corner)
     return volumes

@@ -7,14 +7,35 @@ from typing import Any
 import torch
 from torch import nn
 
-from nasbench_mo.space.nb201 import AVG_POOL, CONV1X1, CONV3X3, EDGES, NONE, SKIP, Skeleton
+from nasbench_mo.errors import ArchitectureError
+from nasbench_mo.space import SearchSpace
+from nasbench_mo.space.nb201 import AVG_POOL, CONV1X1, CONV3X3, EDGES, NB201, NONE, SKIP, Skeleton
+
+
+def nb201_network(search_space: SearchSpace, encoding: tuple[int, ...], *, skeleton: Skeleton, pruned: bool) -> Network:
+    """The network of a cell, without its dead operations or as published."""
+    if not isinstance(search_space, NB201):
+        raise ArchitectureError("the space registered as 'nb201' is not NAS-Bench-201")
+    built = search_space.live([encoding])[0].tolist() if pruned else encoding
+    return Network(tuple(built), skeleton, published=not pruned)
 
 
 class Network(nn.Module):  # type: ignore[misc, unused-ignore]
-    """Stem, stages of cells with reductions between, classifier."""
+    """Stem, stages of cells with reductions between, classifier.
 
-    def __init__(self, cell: tuple[int, ...], skeleton: Skeleton) -> None:
+    Parameters
+    ----------
+    cell
+        Six operation codes.
+    skeleton
+        What stands around the cells.
+    published
+        Compute every edge, zeros included; see :class:`Cell`.
+    """
+
+    def __init__(self, cell: tuple[int, ...], skeleton: Skeleton, *, published: bool = False) -> None:
         super().__init__()
+        self.skeleton = skeleton
         width = skeleton.channels
         self.stem = nn.Sequential(
             nn.Conv2d(skeleton.image_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
@@ -24,7 +45,7 @@ class Network(nn.Module):  # type: ignore[misc, unused-ignore]
             if stage:
                 blocks.append(Reduction(width))
                 width *= 2
-            blocks += [Cell(cell, width) for _ in range(skeleton.n_cells)]
+            blocks += [Cell(cell, width, published=published) for _ in range(skeleton.n_cells)]
         self.blocks = nn.Sequential(*blocks)
         self.last = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = nn.Linear(width, skeleton.n_classes)
@@ -35,11 +56,22 @@ class Network(nn.Module):  # type: ignore[misc, unused-ignore]
 
 
 class Cell(nn.Module):  # type: ignore[misc, unused-ignore]
-    """Four nodes; a node is the sum of its incoming operations."""
+    """Four nodes; a node is the sum of its incoming operations.
 
-    def __init__(self, operations: tuple[int, ...], width: int) -> None:
+    Parameters
+    ----------
+    operations
+        Codes of the six edges.
+    width
+        Channels.
+    published
+        ``none`` is an operation that puts out zeros, as in the published code, so every node has a value and every
+        parameter a gradient. Otherwise an edge without an operation, or from a node that gets nothing, is left out.
+    """
+
+    def __init__(self, operations: tuple[int, ...], width: int, *, published: bool = False) -> None:
         super().__init__()
-        self.plan = [(edge, op) for edge, op in zip(EDGES, operations, strict=True) if op != NONE]
+        self.plan = [(edge, op) for edge, op in zip(EDGES, operations, strict=True) if published or op != NONE]
         for (source, target), op in self.plan:
             self.add_module(f"edge_{source}_{target}", operation(op, width))
 
@@ -52,6 +84,14 @@ class Cell(nn.Module):  # type: ignore[misc, unused-ignore]
             value = self.get_submodule(f"edge_{source}_{target}")(nodes[source])
             nodes[target] = value if nodes[target] is None else nodes[target] + value
         return torch.zeros_like(x) if nodes[3] is None else nodes[3]
+
+
+class Zeros(nn.Module):  # type: ignore[misc, unused-ignore]
+    """The published ``none``: a product with zero, through which gradients flow as zeros."""
+
+    def forward(self, x: Any) -> Any:
+        """Zeros of x's shape."""
+        return x * 0.0
 
 
 class Reduction(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -70,6 +110,8 @@ class Reduction(nn.Module):  # type: ignore[misc, unused-ignore]
 
 def operation(code: int, width: int) -> nn.Module:
     """One operation between two nodes."""
+    if code == NONE:
+        return Zeros()
     if code == SKIP:
         return nn.Identity()
     if code == AVG_POOL:

@@ -6,20 +6,28 @@ same number of threads, the same seed gives the same bits.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.errors import SpecError, require
+from nasbench_mo.hardware.workload.mobile import MobileSkeleton
+from nasbench_mo.space import SearchSpace
+from nasbench_mo.space import space as space_named
 from nasbench_mo.space.nb201 import Skeleton
+from nasbench_mo.training.checkpoint import CheckpointFile, accelerators
 from nasbench_mo.training.energy import Energy, EnergyMeter
 from nasbench_mo.training.images import Images, ImageSet
 from nasbench_mo.training.metrics import Scores, scores
 from nasbench_mo.training.network import build_network
+from nasbench_mo.training.skeletons import final_size, network_skeleton
 
 #: Small enough for the activations of one layer to stay in a core's cache.
 EVALUATION_BATCH = 250
@@ -34,7 +42,7 @@ class Recipe:
     Parameters
     ----------
     n_cells, channels
-        Skeleton: cells in a stage, channels of the first stage.
+        Skeleton of NAS-Bench-201: cells in a stage, channels of the first stage. Other spaces do not read them.
     epochs, batch_size
         Passes over the training images, and images in a step.
     learning_rate
@@ -96,76 +104,153 @@ class TrainingResult:
     n_parameters: int
 
 
-def train(cell: str, images: ImageSet, *, recipe: Recipe, seed: int, device: str = "cpu") -> TrainingResult:
-    """Train the (pruned) network of a NAS-Bench-201 cell. For many cells, keep a :class:`Trainer`.
+def train(
+    arch: str,
+    images: ImageSet,
+    *,
+    recipe: Recipe,
+    seed: int,
+    device: str = "cpu",
+    space: str = "nb201",
+    checkpoint: Path | None = None,
+) -> TrainingResult:
+    """Train the (pruned) network of an architecture. For many of them, keep a :class:`Trainer`.
 
     Parameters
     ----------
-    cell
+    arch
         Published string.
     images
         Training, validation and test images. The test images are looked at once, after the last epoch.
     recipe
         How.
     seed
-        Of initial weights and order of images.
+        Of initial weights, order of images and what dropout drops.
     device
         torch device.
+    space
+        Of the architecture: one of those of :func:`~nasbench_mo.training.build_network`.
+    checkpoint
+        As in :meth:`Trainer.train`.
 
     Raises
     ------
     ArchitectureError
-        The cell is not in the space.
+        The architecture is not in the space.
+    UnknownNameError
+        The networks of the space are not known.
+    ArtifactError, RunError
+        As in :meth:`Trainer.train`.
     MissingDependencyError
         torch is not installed.
     """
-    return Trainer(images, recipe=recipe, device=device).train(cell, seed=seed)
+    trainer = Trainer(images, recipe=recipe, device=device, space=space)
+    return trainer.train(arch, seed=seed, checkpoint=checkpoint)
 
 
 class Trainer:
-    """Trains one cell after another on the same images, which are normalised once.
+    """Trains one architecture after another on the same images, which are normalised once.
 
     Parameters
     ----------
-    images, recipe, device
+    images, recipe, device, space
         As in :func:`train`.
+    skeleton
+        The network around what is searched. By default the recipe's for NAS-Bench-201, for other spaces the published
+        one with the image set's classes.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such space, or its networks are not known.
+    SpecError
+        The last batch would be one image whose last tensors are one pixel.
     """
 
-    def __init__(self, images: ImageSet, *, recipe: Recipe, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        images: ImageSet,
+        *,
+        recipe: Recipe,
+        device: str = "cpu",
+        space: str = "nb201",
+        skeleton: Skeleton | MobileSkeleton | None = None,
+    ) -> None:
         self.images = images
         self.recipe = recipe
         self.device = device
+        self.space = space_named(space)
+        self.skeleton = skeleton or _skeleton(self.space, images, recipe=recipe)
+        if len(images.train) % recipe.batch_size == 1 and final_size(self.skeleton) == 1:
+            raise SpecError(
+                f"the last of {len(images.train)} images is a batch of its own, and a batch normalisation needs more "
+                f"than one value, but its tensors end at one pixel; take another batch_size than {recipe.batch_size}"
+            )
         statistics = channel_statistics(images.train)
         self._train, self._valid, self._test = (
             prepared(split, statistics=statistics, device=device) for split in (images.train, images.valid, images.test)
         )
 
-    def train(self, cell: str, *, seed: int) -> TrainingResult:
-        """Train the network of a cell; see :func:`train`."""
+    def train(self, arch: str, *, seed: int, checkpoint: Path | None = None) -> TrainingResult:
+        """Train the network of an architecture; see :func:`train`.
+
+        Parameters
+        ----------
+        arch, seed
+            As in :func:`train`.
+        checkpoint
+            File that holds the training after each epoch. Where it is there, the training goes on from it; on a CPU,
+            with the same torch and number of threads, to the bits that it would have had without a break. It is kept
+            at the end. Energy is not told where a training was continued.
+
+        Raises
+        ------
+        ArtifactError
+            The checkpoint is damaged, or no checkpoint.
+        RunError
+            The checkpoint is of another training.
+        """
         torch = require("torch", extra="train")
         meter = EnergyMeter()
-        network = seeded_network(cell, skeleton=self.recipe.skeleton(self.images), seed=seed)
+        network = seeded_network(arch, skeleton=self.skeleton, seed=seed, space=self.space)
         network = network.to(device=self.device, memory_format=torch.channels_last)
         optimiser, schedule = sgd_one_cycle(network.parameters(), recipe=self.recipe, n_images=len(self.images.train))
         orders = image_orders(self.recipe, n_images=len(self.images.train), seed=seed)
+        stored = CheckpointFile(
+            checkpoint,
+            identity=self._identity(arch, seed=seed) if checkpoint else {},
+            parts={"network": network, "optimiser": optimiser, "schedule": schedule},
+            device=self.device,
+        )
         clock = time.process_time if self.device == "cpu" else time.perf_counter
-        seconds = 0.0
+        seconds, finished = 0.0, 0
         curve: dict[str, list[float]] = {"train_loss": [], "valid_loss": [], "valid_error": []}
-        meter.start()
-        for order in orders:
-            began = clock()
-            permutation = torch.from_numpy(order).to(self.device)
-            curve["train_loss"].append(
-                _one_epoch(
-                    network, self._train, permutation, optimiser=optimiser, schedule=schedule, recipe=self.recipe
+        with _own_generators(self.device, seed=seed):
+            if (done := stored.restore()) is not None:
+                seconds, finished = done.seconds, done.epochs
+                curve = {name: list(values) for name, values in done.curve.items()}
+            meter.start()
+            for epoch, order in enumerate(orders, start=1):
+                if epoch <= finished:
+                    continue
+                began = clock()
+                permutation = torch.from_numpy(order).to(self.device)
+                curve["train_loss"].append(
+                    _one_epoch(
+                        network, self._train, permutation, optimiser=optimiser, schedule=schedule, recipe=self.recipe
+                    )
                 )
-            )
-            seconds += clock() - began
-            predicted, loss = _predict(network, self._valid)
-            curve["valid_loss"].append(loss)
-            curve["valid_error"].append(float(100 * np.mean(predicted != self.images.valid.labels)))
-        energy = meter.stop()
-        tested, _ = _predict(network, self._test)
+                seconds += clock() - began
+                predicted, loss = _predict(network, self._valid)
+                curve["valid_loss"].append(loss)
+                curve["valid_error"].append(float(100 * np.mean(predicted != self.images.valid.labels)))
+                stored.save(epochs=epoch, seconds=seconds, curve=curve)
+            energy = meter.stop()
+            if finished == self.recipe.epochs:  # the checkpoint is of the last epoch
+                predicted, _ = _predict(network, self._valid)
+            tested, _ = _predict(network, self._test)
+        if done is not None:
+            energy = Energy(joules=None, why_not="the training was continued from a checkpoint")
         return TrainingResult(
             valid_error_percent=np.array(curve["valid_error"]),
             valid_loss=np.array(curve["valid_loss"]),
@@ -177,13 +262,49 @@ class Trainer:
             n_parameters=sum(p.numel() for p in network.parameters()),
         )
 
+    def _identity(self, arch: str, *, seed: int) -> dict[str, str]:
+        """What a checkpoint continues."""
+        return {
+            "space": self.space.name,
+            "architecture": self.space.decode(self.space.encode([arch]))[0],
+            "seed": str(seed),
+            "recipe": repr(self.recipe),
+            "skeleton": repr(self.skeleton),
+            "images": self._fingerprint,
+        }
 
-def seeded_network(cell: str, *, skeleton: Skeleton, seed: int) -> Any:
-    """The network of a cell with the initial weights of a seed; the global generator is left alone."""
+    @cached_property
+    def _fingerprint(self) -> str:
+        return self.images.fingerprint
+
+
+def _skeleton(search_space: SearchSpace, images: ImageSet, *, recipe: Recipe) -> Any:
+    """The skeleton for an image set where none is given."""
+    if search_space.name == "nb201":
+        return recipe.skeleton(images)
+    _, size, _, channels = images.train.pixels.shape
+    return network_skeleton(search_space.name, image_size=size, image_channels=channels, n_classes=images.n_classes)
+
+
+def seeded_network(arch: str, *, skeleton: Any, seed: int, space: str | SearchSpace = "nb201") -> Any:
+    """The network of an architecture with the initial weights of a seed; the global generator is left alone."""
     torch = require("torch", extra="train")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_network(cell, skeleton=skeleton)
+        return build_network(arch, space=space, skeleton=skeleton)
+
+
+@contextlib.contextmanager
+def _own_generators(device: str, *, seed: int) -> Iterator[None]:
+    """What a network draws while it trains (dropout) comes from the seed; the global generators are left alone."""
+    torch = require("torch", extra="train")
+    with torch.random.fork_rng(devices=accelerators(device)):
+        drawn = np.random.SeedSequence([seed, _DROPOUT_STREAM]).generate_state(1, np.uint64)
+        torch.default_generator.manual_seed(int(drawn[0]))
+        for accelerator in accelerators(device):
+            with torch.cuda.device(accelerator):
+                torch.cuda.manual_seed(int(drawn[0]))
+        yield
 
 
 def image_orders(recipe: Recipe, *, n_images: int, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -209,6 +330,8 @@ def sgd_one_cycle(parameters: Iterable[Any], *, recipe: Recipe, n_images: int) -
 
 #: Keeps the order of images apart from other uses of the same seed.
 _ORDER_STREAM = 0x6F726465
+#: Likewise what dropout drops.
+_DROPOUT_STREAM = 0x64726F70
 
 
 def channel_statistics(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -49,7 +49,7 @@ SKELETONS: Final = {
     ),
 }
 #: Kernel, expansion and groups of a block; a skip has none.
-_KERNEL_EXPANSION_GROUPS: Final = {
+KERNEL_EXPANSION_GROUPS: Final = {
     "k3_e1": (3, 1, 1),
     "k3_e1_g2": (3, 1, 2),
     "k3_e3": (3, 3, 1),
@@ -79,7 +79,7 @@ def fbnet_workload(search_space: SearchSpace, *, dataset: str | None, skeleton: 
 
 def _block(block: str, place: Place) -> Piece:
     tape = Tape(place.elements)
-    if block in _KERNEL_EXPANSION_GROUPS:
-        kernel, expansion, groups = _KERNEL_EXPANSION_GROUPS[block]
+    if block in KERNEL_EXPANSION_GROUPS:
+        kernel, expansion, groups = KERNEL_EXPANSION_GROUPS[block]
         return tape.piece(inverted_residual(tape, INPUT, place, expansion=expansion, kernel=kernel, groups=groups))
     return tape.piece(INPUT if place.keeps_shape else tape.run(pointwise(place), INPUT))

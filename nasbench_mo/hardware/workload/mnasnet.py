@@ -40,9 +40,9 @@ SKELETONS: Final = {
     )
 }
 #: Squeeze-and-excitation narrows to the layer's input channels over this.
-_SQUEEZE: Final = 4
+SQUEEZE: Final = 4
 #: Variables of one block: expansion, kernel, layers, squeeze-and-excitation.
-_PER_BLOCK: Final = 4
+PER_BLOCK: Final = 4
 
 
 def mnasnet_workload(search_space: SearchSpace, *, dataset: str | None, skeleton: object | None) -> Workload:
@@ -51,7 +51,7 @@ def mnasnet_workload(search_space: SearchSpace, *, dataset: str | None, skeleton
     name, net = choose_skeleton(search_space.name, SKELETONS, dataset=dataset, skeleton=skeleton)
     positions = [stem(net)]
     for block, (first, other) in enumerate(stage_places(net)):
-        columns = tuple(range(_PER_BLOCK * block, _PER_BLOCK * (block + 1)))
+        columns = tuple(range(PER_BLOCK * block, PER_BLOCK * (block + 1)))
         values = itertools.product(*(map(int, search_space.variables[j].values) for j in columns))
         choices = tuple(
             _block((first, *[other] * (n_layers - 1)), expansion=expansion, kernel=kernel, excited=bool(excited))
@@ -66,7 +66,7 @@ def _block(places: tuple[Place, ...], *, expansion: int, kernel: int, excited: b
     tape = Tape(places[0].elements)
     x = INPUT
     for place in places:
-        squeezed = max(1, place.in_channels // _SQUEEZE) if excited else 0
+        squeezed = max(1, place.in_channels // SQUEEZE) if excited else 0
         x = inverted_residual(
             tape, x, place, expansion=expansion, kernel=kernel, squeezed=squeezed, expands_by_one=False
         )

@@ -39,7 +39,7 @@ SKELETONS: Final = {
     )
 }
 #: Expansion and kernel of a block; the identity has none.
-_EXPANSION_KERNEL: Final = {"MB3_K3": (3, 3), "MB6_K5": (6, 5)}
+EXPANSION_KERNEL: Final = {"MB3_K3": (3, 3), "MB6_K5": (6, 5)}
 
 
 def nbmacro_workload(search_space: SearchSpace, *, dataset: str | None, skeleton: object | None) -> Workload:
@@ -60,7 +60,7 @@ def nbmacro_workload(search_space: SearchSpace, *, dataset: str | None, skeleton
 
 def _block(block: str, place: Place) -> Piece:
     tape = Tape(place.elements)
-    if block in _EXPANSION_KERNEL:
-        expansion, kernel = _EXPANSION_KERNEL[block]
+    if block in EXPANSION_KERNEL:
+        expansion, kernel = EXPANSION_KERNEL[block]
         return tape.piece(inverted_residual(tape, INPUT, place, expansion=expansion, kernel=kernel))
     return tape.piece(INPUT if place.keeps_shape else tape.run(pointwise(place), INPUT))
