@@ -503,8 +503,9 @@ def test_a_validation_leaves_a_whole_report(done):
     assert "<script" not in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     pictures = [ElementTree.fromstring(text) for text in re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)]
-    assert len(pictures) == 2 + 2  # two objectives, two fronts
-    for picture in pictures:
+    assert len(pictures) == 2 + 2 + 2  # two objectives, two fronts, two training curves
+    assert [len(picture.findall("polyline")) for picture in pictures[4:]] == [6, 6]
+    for picture in pictures[:4]:
         _, _, width, height = map(float, picture.attrib["viewBox"].split())
         dots = picture.findall("circle")
         assert [dot.attrib["class"] for dot in dots] == ["front", "front", "control"]

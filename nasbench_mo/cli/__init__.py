@@ -19,8 +19,8 @@ def main() -> None:
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         sys.stderr.write(
-            "interrupted; a search with --out, an experiment, a board's runs, a table's build and a validation go on when "
-            "the same command is given again\n"
+            "interrupted; a search with --out, an experiment, a board's runs, a table's build and a validation go on "
+            "when the same command is given again\n"
         )
         raise SystemExit(130) from None
 

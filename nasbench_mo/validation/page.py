@@ -51,6 +51,8 @@ svg text { fill: var(--muted); font-size: 11px; }
 .stairs { fill: none; stroke: var(--accent); stroke-width: 2; stroke-linejoin: round; }
 .front { fill: var(--accent); stroke: var(--card); stroke-width: 1.5; }
 .control { fill: none; stroke: var(--link); stroke-width: 2; }
+.curve { fill: none; stroke: var(--accent); stroke-width: 1.5; stroke-opacity: .8; }
+.curve.off { stroke: var(--link); stroke-dasharray: 5 3; }
 svg text.tag { fill: var(--text); font-size: 11px; }
 """
 
@@ -99,6 +101,8 @@ numbers are those of the table below.</p>
 <div class="cards">{scatters}</div>
 <h2>The two fronts</h2>
 <div class="cards">{fronts}</div>
+<h2>Training curves</h2>
+<div class="cards">{_curves(report)}</div>
 <h2>Networks</h2>
 {_networks(report, shown=shown)}
 <h2>Identity</h2>
@@ -126,6 +130,39 @@ def _scatter_card(report: Report, objective: ObjectiveReport) -> str:
     found = objective.agreement
     tau = "" if found is None or math.isnan(found.tau_b) else f"tau-b {found.tau_b:.2f} over {found.n}"
     return f'{head}{picture}<p class="note">{tau}</p></div>'
+
+
+def _curves(report: Report) -> str:
+    """Validation error and training loss after each epoch, one line a training; dashed for controls."""
+    roles = {network.arch: network.role for network in report.networks}
+    done = [t for t in report.study.trained if t.failure is None]
+    cards = []
+    for what, unit in (("valid_error_percent", "validation error, percent"), ("train_loss", "training loss")):
+        lines = [(np.array([np.nan if v is None else v for v in getattr(t, what)]), roles[t.arch]) for t in done]
+        lines = [(values, role) for values, role in lines if len(values) and np.isfinite(values).all()]
+        if lines:
+            cards.append(f'<div class="card"><h3>{unit}</h3>{_lines(lines, unit=unit)}</div>')
+    return "".join(cards) or "<p>No training was finished.</p>"
+
+
+def _lines(lines: Sequence[tuple[NDArray[np.float64], str]], *, unit: str) -> str:
+    n_epochs = max(len(values) for values, _ in lines)
+    low, high = _range(np.concatenate([values for values, _ in lines]))
+    right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+    step = (right - _LEFT) / max(n_epochs - 1, 1)
+    parts = [f'<path class="axis" d="M{_LEFT} {_TOP}V{bottom}H{right}"/>']
+    for values, role in lines:
+        at = [
+            f"{_LEFT + i * step:.1f},{bottom - (v - low) / (high - low) * (bottom - _TOP):.1f}"
+            for i, v in enumerate(values.tolist())
+        ]
+        parts.append(f'<polyline class="curve{"" if role == "front" else " off"}" points="{" ".join(at)}"/>')
+    for value, y in ((low, bottom), (high, _TOP + 8)):
+        parts.append(f'<text x="{_LEFT - 6}" y="{y}" text-anchor="end">{number(value)}</text>')
+    parts.append(f'<text x="{_LEFT}" y="{bottom + 15}">epoch 1</text>')
+    parts.append(f'<text x="{right}" y="{bottom + 15}" text-anchor="end">{n_epochs}</text>')
+    label = html.escape(f"{unit} after each epoch")
+    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">' + "".join(parts) + "</svg>"
 
 
 def _front_cards(report: Report) -> list[str]:
