@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import signal
 import subprocess
@@ -326,6 +327,35 @@ def test_a_wrong_cluster_file_is_refused(text: str, words: str, jobqueue: Module
     with pytest.raises(SpecError, match=words), Executor(cluster=str(file)):
         pass
     assert not StandIn.made
+
+
+#: A batch system of one machine: a job is run at once, in the background, and has a number.
+_SUBMIT = """#!/bin/sh
+[ "$1" = "-S" ] && exec "$2"
+cp "$1" {folder}/job.$$
+nohup sh {folder}/job.$$ >{folder}/job.$$.log 2>&1 </dev/null &
+echo "Submitted batch job $!"
+"""
+
+
+def test_a_slurm_file_submits_jobs_that_do_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dask-jobqueue itself, and commands in Slurm's place that run the job's script here."""
+    pytest.importorskip("distributed", reason="Dask comes with the extra 'cluster'")
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue comes with the extra 'cluster'")
+    for name, text in (("sbatch", _SUBMIT.format(folder=tmp_path)), ("scancel", "#!/bin/sh\nkill $1\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    file = tmp_path / "cluster.yaml"
+    file.write_text(
+        "scheduler: slurm\njobs: 1\noptions: {memory: 1GB, queue: batch, walltime: '00:10:00', interface: lo}\n"
+    )
+    with Executor(cluster=file) as executor:
+        assert list(executor.ordered(operator.neg, range(5))) == [0, -1, -2, -3, -4]
+    (script,) = tmp_path.glob("job.*[0-9]")
+    text = script.read_text()
+    assert "#SBATCH -p batch" in text
+    assert "#SBATCH -t 00:10:00" in text
 
 
 def test_a_batch_system_without_dask_jobqueue_says_what_to_install(

@@ -8,10 +8,11 @@
       walltime: "04:00:00"
 
 A job gets one process with one thread and one core unless ``options`` say otherwise, as a searcher's CPU time is that
-of its process. dask-jobqueue has to be installed besides Dask (``pip install dask-jobqueue``).
+of its process. Workers import nasbench-mo, so it has to be installed where the jobs run.
 
-What was tested: ``local`` on a real cluster. The batch systems only against a stand-in for dask-jobqueue that records
-what it is told; there was no Slurm, OAR or PBS to try them on.
+What was tested: ``local`` on a real cluster; ``slurm`` through dask-jobqueue with a command in place of ``sbatch`` that
+runs the job's script on this machine. OAR and PBS were tested against a stand-in that records what it is told; there
+was no real batch system to try any of them on.
 """
 
 from __future__ import annotations
