@@ -32,7 +32,8 @@ from nasbench_mo.errors import ManifestError, ObjectiveError, RunError, SpecErro
 from nasbench_mo.experiment import Run, run_many
 from nasbench_mo.experiment.storage import identity_from_dict, identity_to_dict
 from nasbench_mo.objective import Objective
-from nasbench_mo.pareto import bound_violation, front, hypervolume
+from nasbench_mo.pareto import front, hypervolume
+from nasbench_mo.pareto.violation import bound_violation
 from nasbench_mo.space import space
 
 pytestmark = pytest.mark.usefixtures("cache")

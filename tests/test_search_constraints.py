@@ -17,7 +17,8 @@ from nasbench_mo.errors import ObjectiveError, SearcherError, SpecError
 from nasbench_mo.experiment import run_many
 from nasbench_mo.experiment.constraint_handling import PenalisedValues
 from nasbench_mo.experiment.preference import preference_options
-from nasbench_mo.pareto import bound_violation, hypervolume, nondominated
+from nasbench_mo.pareto import hypervolume, nondominated
+from nasbench_mo.pareto.violation import bound_violation
 from nasbench_mo.search import SEARCHERS, Searcher, searcher
 from nasbench_mo.search.acquisition import expected_improvement
 from nasbench_mo.search.candidates import Candidates

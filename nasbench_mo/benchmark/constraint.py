@@ -20,7 +20,7 @@ from nasbench_mo.benchmark.values import Values
 from nasbench_mo.errors import ObjectiveError, SpecError, did_you_mean
 from nasbench_mo.hardware import check_joinable
 from nasbench_mo.objective import UNITS, Objective
-from nasbench_mo.pareto import bound_violation
+from nasbench_mo.pareto.violation import bound_violation
 
 Relation = Literal["<=", ">="]
 

@@ -12,12 +12,10 @@ from nasbench_mo.pareto.distance import additive_epsilon, igd_plus
 from nasbench_mo.pareto.dominance import front, nondominated
 from nasbench_mo.pareto.hypervolume import hypervolume, hypervolume_contributions, hypervolume_curve
 from nasbench_mo.pareto.scaling import ideal_and_nadir, normalize
-from nasbench_mo.pareto.violation import bound_violation
 
 __all__ = [
     "additive_epsilon",
     "attainment_surface",
-    "bound_violation",
     "front",
     "hypervolume",
     "hypervolume_contributions",

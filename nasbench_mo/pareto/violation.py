@@ -16,7 +16,7 @@ def bound_violation(values: ArrayLike, *, lower: ArrayLike = -np.inf, upper: Arr
     Parameters
     ----------
     values
-        (n, k) values in the units of the bounds.
+        (n, k) values in the units of the bounds; a missing one (NaN) makes the violation NaN.
     lower, upper
         (k,) bounds, both allowed values; infinite where there is none.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nasbench_mo.errors import SearcherError
-from nasbench_mo.pareto import bound_violation
+from nasbench_mo.pareto.violation import bound_violation
 from nasbench_mo.space import SearchSpace
 
 #: Values of one objective that cost nothing: (n, d) encodings to (n,) minimised, finite values.
