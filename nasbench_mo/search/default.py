@@ -29,6 +29,9 @@ from nasbench_mo.space import SearchSpace
 
 Floats = NDArray[np.float64]
 
+#: Every third proposal holds the models' deviations for twice as great: a model that learns from evaluations of its own
+#: choosing may be sure of what is wrong, and then it never finds out.
+_DOUBT = (1.0, 1.0, 2.0)
 #: How far beyond the front's nadir hypervolume counts, as a share of the front's range.
 _MARGIN = 0.1
 #: An expected point moves the reference only where it is better than the front by this share of the front's range.
@@ -62,6 +65,7 @@ class DefaultSearcher(Searcher):
     4. *Acquisition*: expected hypervolume improvement over the observed front, exact for up to three objectives, and
        by slabs beyond. A known objective enters as certain. The belief in an observation includes its noise: of
        architectures that compute the same function, the luckiest is on the front.
+       Every third proposal doubles the models' deviations.
     5. *Batch*: an architecture that is awaited counts as if its expected values had been observed.
 
     The reference point is the nadir, plus a tenth of the range, of the front that is believed in: observed points
@@ -222,7 +226,7 @@ class DefaultSearcher(Searcher):
         proposed: list[NDArray[Any]] = []
         while len(proposed) < size:
             open_ = self._open if self._whole is not None else np.ones(len(candidates), dtype=bool)
-            scores = self._scores(candidates, front=front, open_=open_)
+            scores = self._scores(candidates, front=front, open_=open_, proposed=len(proposed))
             row, chosen = self._best(scores, candidates, proposed=proposed)
             if chosen is None:
                 break
@@ -258,9 +262,10 @@ class DefaultSearcher(Searcher):
         beliefs |= {j: Marginals.certain(candidates.known[:, i]) for i, j in enumerate(self._known)}
         return [beliefs[j] for j in range(self.n_objectives)]
 
-    def _scores(self, candidates: Candidates, *, front: Floats, open_: NDArray[np.bool_]) -> Floats:
+    def _scores(self, candidates: Candidates, *, front: Floats, open_: NDArray[np.bool_], proposed: int = 0) -> Floats:
         """Expected gain of hypervolume by each candidate, (p,); less than 0 where there can be none."""
-        beliefs = self._beliefs(candidates)
+        doubt = _DOUBT[(len(self._archive) + len(self._awaited) + proposed) % len(_DOUBT)]
+        beliefs = [belief.widened(doubt) for belief in self._beliefs(candidates)]
         bounded = truncated(beliefs, lower=self._lower, upper=self._upper)
         allowed = self._allowed(candidates)
         scores = np.where(open_, -1.0 - self._rng.random(len(open_)), -np.inf)

@@ -47,6 +47,10 @@ class Marginals:
         """Beliefs of some of the values."""
         return Marginals(mean=self.mean[rows], std=self.std[rows], origin=self.origin)
 
+    def widened(self, factor: float) -> Marginals:
+        """The same beliefs with deviations so many times greater."""
+        return Marginals(mean=self.mean, std=factor * self.std, origin=self.origin)
+
     def at(self, deviations: float) -> Floats:
         """Values so many standard deviations above the median, (n,)."""
         shifted: Floats = self.mean + deviations * self.std

@@ -27,7 +27,7 @@ _SPREAD = 1.5
 _LENGTH = (0.5, 0.7)
 _LINEAR = (-1.0, 2.5)
 _AMPLITUDE = (0.0, 0.5)
-_NOISE = (-3.5, 0.7)
+_NOISE = (-4.5, 1.5)
 #: So many observations' worth of belief that the kernel has the target's own variance.
 _STRENGTH = 5.0
 #: Columns whose relevance adds less than this share of the total are left out of predictions.
