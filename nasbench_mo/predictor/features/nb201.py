@@ -25,6 +25,8 @@ _LIVE = [op for op in range(len(OPERATIONS)) if op != NONE]
 _WORDS = [OPERATIONS[op] for op in _LIVE]
 _CONVOLUTIONS = (CONV1X1, CONV3X3)
 _SUBSETS = [s for size in range(1, 5) for s in combinations(_LIVE, size)]
+#: (4 operations, subsets): which operation is in which subset.
+_MEMBERS = np.array([[op in subset for subset in _SUBSETS] for op in _LIVE], dtype=np.int64)
 
 
 def graph_v1() -> FeatureMap:
@@ -169,13 +171,13 @@ def _path_extremes(cells: NDArray[Any], indicator: NDArray[np.bool_]) -> NDArray
     """Number of live paths, then least and most operations of every subset on a live path; -1 without a path."""
     alive = np.stack([(cells[:, path] != NONE).all(axis=1) for path in PATHS], axis=1)  # (n, 4 paths)
     on_path = np.stack([indicator[:, path].sum(axis=1) for path in PATHS], axis=1)  # (n, 4 paths, 4 operations)
-    columns = [alive.sum(axis=1)]
-    for subset in _SUBSETS:
-        members = [_LIVE.index(op) for op in subset]
-        lengths = on_path[:, :, members].sum(axis=2)
-        least = np.where(alive, lengths, 99).min(axis=1)
-        columns += [np.where(least == 99, -1, least), np.where(alive, lengths, -1).max(axis=1)]
-    return np.stack(columns, axis=1).astype(np.float64)
+    lengths = on_path @ _MEMBERS  # (n, 4 paths, subsets)
+    least = np.where(alive[:, :, None], lengths, 99).min(axis=1)
+    extremes = np.empty((len(cells), 1 + 2 * len(_SUBSETS)))
+    extremes[:, 0] = alive.sum(axis=1)
+    extremes[:, 1::2] = np.where(least == 99, -1, least)
+    extremes[:, 2::2] = np.where(alive[:, :, None], lengths, -1).max(axis=1)
+    return extremes
 
 
 def _path_totals(cells: NDArray[Any], indicator: NDArray[np.bool_]) -> NDArray[np.int64]:
