@@ -421,9 +421,12 @@ def test_a_single_engine_composes_as_counts_times_costs() -> None:
 
 
 def test_an_argument_is_never_written_into() -> None:
+    designs = [config(), config(style="pipelined")]
     counts = np.ones((2, len(SHAPES)))
+    expected = latency_ms(counts.copy(), SHAPES, designs)
     counts.setflags(write=False)
-    latency_ms(counts, SHAPES, [config(), config(style="pipelined")])
+    np.testing.assert_array_equal(latency_ms(counts, SHAPES, designs), expected)  # raises where it is written into
+    assert (counts == 1).all()
 
 
 # ---------------------------------------------------------------------- power

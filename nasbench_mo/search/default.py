@@ -93,8 +93,9 @@ class DefaultSearcher(Searcher):
     are learnt from; one that is told twice counts with the mean of its values. An evaluation costs O(n p) for n
     evaluations and p candidates, and O(n^3) whenever the kernel is fitted anew, after every 15 % more evaluations.
 
-    Its constants were chosen on ``nb201s-c10-eyeriss-fpga-v1`` and on the latencies of titanx_1, silver_4114, pixel2
-    and eyeriss (``nb201-c10-...-v1``): figures on these say less than figures on other problems.
+    Its constants were chosen on the embedded ``nb201s-c10-{eyeriss,fpga,eyeriss-fpga}-v1`` and on the latencies of
+    titanx_1, silver_4114, pixel2 and eyeriss (``nb201-c10-...-v1``). Figures on these say less than figures on other
+    problems, and so do those on ``nb201-c10-fpga-v1``, whose latency is that of the embedded one.
     """
 
     name = "default"
