@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nasbench_mo.sources import load_table as table
     from nasbench_mo.space import CategoricalSpace, SearchSpace, space
     from nasbench_mo.table import Table
+    from nasbench_mo.versions import show_versions
 
 _HOME = {
     "CategoricalSpace": "space:CategoricalSpace",
@@ -55,6 +56,7 @@ _HOME = {
     "run": "experiment:run",
     "run_many": "experiment:run_many",
     "searcher": "search:searcher",
+    "show_versions": "versions:show_versions",
     "space": "space:space",
     "table": "sources:load_table",
     "which_to_measure": "predictor.transfer:which_to_measure",
@@ -84,6 +86,7 @@ __all__ = [
     "run",
     "run_many",
     "searcher",
+    "show_versions",
     "space",
     "table",
     "which_to_measure",

@@ -63,6 +63,18 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
+@app.command()
+def versions(as_json: Json = False) -> None:
+    """Print the versions of everything, the machine and the cache folder, for a bug report."""
+    from nasbench_mo.versions import show_versions
+    from nasbench_mo.versions import versions as found
+
+    if as_json:
+        reading.print_json(found().to_dict())
+    else:
+        show_versions()
+
+
 @app.command("list")
 def list_(kind: Annotated[Listed, typer.Argument(help="What to list.")], as_json: Json = False) -> None:
     """List spaces, problems, predictors, tables, searchers, boards, sources or devices."""
@@ -164,6 +176,22 @@ def search(
         prefer=_preference(prefer) if prefer is not None else {},
     )
     searching.search(request, as_json=as_json)
+
+
+@app.command()
+def replay(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run file of a search, run.parquet.")],
+    as_json: Json = False,
+) -> None:
+    """Make a run again from its own file, and compare every row, bit for bit.
+
+    Exit code 0 if they are the same; 1 if not: the first row that differs is named, and every version that does;
+    2 if the run cannot be made here, because its data, its searcher or a library are not at hand.
+    """
+    from nasbench_mo.cli import replaying
+
+    if not replaying.replay_run(run, as_json=as_json):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -8,15 +8,12 @@ Evaluations that fail: :mod:`.attempting`.
 
 from __future__ import annotations
 
-import contextlib
 import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +29,20 @@ from nasbench_mo.experiment.preference import preference_options
 from nasbench_mo.experiment.scheduling import Budget, Scheduler
 from nasbench_mo.experiment.storage import Journal
 from nasbench_mo.experiment.trajectory import Identity, Run
+from nasbench_mo.hardware import processor_name
 from nasbench_mo.search import Searcher
 from nasbench_mo.search import searcher as make_searcher
+from nasbench_mo.versions import loaded_versions
 
 #: So many asks in a row without a new architecture end a run.
 PATIENCE = 200
 
 #: Most architectures asked for at once: what an interruption can lose, as the journal is written after each batch.
 LARGEST_BATCH = 64
+
+#: Distributions that the numbers of every run depend on, and those that some searchers load.
+_ALWAYS_USED = ("nasbench-mo", "numpy", "scipy", "pymoo", "moocore", "pyarrow", "xgboost-cpu", "xgboost")
+_USED_BY_SEARCHERS = ("torch", "gpytorch", "botorch", "optuna", "scikit-learn")
 
 #: Called with (evaluations done, budget) after each batch.
 Progress = Callable[[int, int], None]
@@ -154,7 +157,7 @@ def run(
                 journal=journal,
             )
             scheduler.penalised = penalised
-            finished = scheduler.run(identity, environment=environment(), progress=progress)
+            finished = scheduler.run(identity, environment=environment, progress=progress)
         if target is not None and journal is not None:
             finished.save(target)
             journal.remove()
@@ -444,30 +447,13 @@ class _Loop:
 def environment() -> dict[str, Any]:
     """Versions and machine that a number depends on."""
     return {
-        "versions": {"python": platform.python_version(), **dict(_versions())},
-        "machine": {"system": platform.system(), "architecture": platform.machine(), "cpu": _cpu_model()},
+        "versions": {
+            "python": platform.python_version(),
+            **loaded_versions(_ALWAYS_USED, if_loaded=_USED_BY_SEARCHERS),
+        },
+        "machine": {"system": platform.system(), "architecture": platform.machine(), "cpu": processor_name()},
         "implementation": sys.implementation.name,
     }
-
-
-@cache
-def _versions() -> tuple[tuple[str, str], ...]:
-    """Installed version of each package that a number depends on; reading them takes milliseconds."""
-    versions = []
-    for name in ("nasbench-mo", "numpy", "pymoo", "moocore", "pyarrow", "xgboost-cpu", "xgboost"):
-        with contextlib.suppress(PackageNotFoundError):
-            versions.append((name, version(name)))
-    return tuple(versions)
-
-
-@cache
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
 
 
 def _open_journal(target: Path, *, identity: Identity, overwrite: bool) -> Journal:

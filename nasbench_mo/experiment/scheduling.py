@@ -262,7 +262,11 @@ class Scheduler:
         self._wall_offset = 0.0
 
     def run(
-        self, identity: Identity, *, environment: Mapping[str, Any], progress: Callable[[int, int], None] | None
+        self,
+        identity: Identity,
+        *,
+        environment: Callable[[], Mapping[str, Any]],
+        progress: Callable[[int, int], None] | None,
     ) -> Run:
         """Search until a budget is spent or nothing new comes."""
         started_utc = datetime.now(UTC).isoformat(timespec="seconds")
@@ -277,7 +281,7 @@ class Scheduler:
                 progress(*self._progress())
         if self.journal is not None and len(self.journal.order) > len(self._done):
             raise RunError(f"{self.journal.path} holds more evaluations than the run; delete it to start over")
-        return self._result(identity, environment={**environment, "started_utc": started_utc})
+        return self._result(identity, environment={**environment(), "started_utc": started_utc})
 
     # ------------------------------------------------------------------ asking
 

@@ -83,7 +83,7 @@ class RNSGA2Searcher(PymooSearcher):
         if wrong or not np.isfinite(points).all():
             raise SearcherError(
                 f"searcher {self.name!r}: aspiration must be {self.n_objectives} numbers with commas between, one for "
-                f"every objective; got {aspiration!r}"
+                f"every objective (none may be left open); got {aspiration!r}"
             )
         return np.array(points)
 
