@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from nasbench_mo.table import Table
     from nasbench_mo.versions import show_versions
 
+    __version__: str
+
 _HOME = {
     "CategoricalSpace": "space:CategoricalSpace",
     "Front": "experiment:Front",
@@ -121,18 +123,20 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a type checker is to find a misspelt name, which this would make Any
 
-        return version("nasbench-mo")
-    if name in _CALLABLE_MODULES:
-        return import_module(f"nasbench_mo.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module 'nasbench_mo' has no attribute {name!r}")
-    value = _public(name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("nasbench-mo")
+        if name in _CALLABLE_MODULES:
+            return import_module(f"nasbench_mo.{name}")
+        if name not in _HOME:
+            raise AttributeError(f"module 'nasbench_mo' has no attribute {name!r}")
+        value = _public(name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
