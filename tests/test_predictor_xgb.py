@@ -103,6 +103,11 @@ def test_parameters_override_the_defaults() -> None:
     assert not np.array_equal(fitted(n_rounds=1).predict(features), fitted(n_rounds=2).predict(features))
 
 
+def test_a_parameter_that_xgboost_does_not_have_is_refused_by_name() -> None:
+    with pytest.raises(SpecError, match=r"XGBoost has no 'max_dept'. Did you mean 'max_depth'"):
+        XGBoostPredictor(parameters={"n_rounds": 2, "max_dept": 3}).fit(*rows(20))
+
+
 def test_arguments_are_not_modified() -> None:
     features, y = rows(60)
     kept = features.copy(), y.copy()

@@ -2,60 +2,48 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import itertools
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_helpers import called, fences, printed
 
 from nasbench_mo import artifacts
-from nasbench_mo.cli import main
 from nasbench_mo.predictor.report import figures_markdown
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-FENCES = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
-COMMANDS = [line for kind, text in FENCES if kind == "console" for line in text.splitlines()]
+FENCES = fences(README)
+COMMANDS = [line for block in FENCES if block.kind == "console" for line in block.text.splitlines()]
 #: Commands whose file the reader has to bring; here they must say so, in one sentence.
 NEED_A_FILE = ("import", "fetch", "table")
 
 
 def test_python_prints_what_readme_says():
     names: dict[str, Any] = {}
-    pairs = [(a[1], b[1]) for a, b in itertools.pairwise(FENCES) if (a[0], b[0]) == ("python", "text")]
-    assert len(pairs) == sum(kind == "python" for kind, _ in FENCES)
+    pairs = [(a.text, b.text) for a, b in itertools.pairwise(FENCES) if (a.kind, b.kind) == ("python", "text")]
+    assert len(pairs) == sum(block.kind == "python" for block in FENCES)
     for code, expected in pairs:
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile(code, "README.md", "exec"), names)
-        assert printed.getvalue() == expected
+        assert printed(code, names, page="README.md") == expected
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_do_what_readme_says(command, monkeypatch, tmp_path, capsys):
+def test_commands_do_what_readme_says(command, monkeypatch, tmp_path):
     monkeypatch.setenv("NASBENCH_MO_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     arguments = shlex.split(command)
     if arguments[1] == "fetch":
         pytest.skip("fetch reaches the network; the download itself is tested against a local server")
-    monkeypatch.setattr(sys, "argv", arguments)
-    code = 0
-    try:
-        main()
-    except SystemExit as leaving:
-        code = int(leaving.code or 0)
-    captured = capsys.readouterr()
+    code, out, err = called(command)
     if arguments[1] in NEED_A_FILE:
         assert code == 2
-        assert arguments[3] in captured.err
+        assert arguments[3] in err
     else:
-        assert code == 0, captured.err
-        assert captured.out.strip()
+        assert code == 0, err
+        assert out.strip()
 
 
 def test_make_targets_of_readme_exist():

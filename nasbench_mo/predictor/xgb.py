@@ -7,6 +7,7 @@ its logarithm is monotone, so ranks are untouched, and a constant spread there i
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, final
@@ -14,7 +15,7 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import SpecError
+from nasbench_mo.errors import SpecError, did_you_mean
 
 MODEL_FILE = "model.ubj"
 #: Two-sided standard normal quantile of a 90 % interval.
@@ -56,18 +57,32 @@ class XGBoostPredictor:
         Raises
         ------
         SpecError
-            A target is not positive and finite.
+            A target is not positive and finite, or XGBoost has no parameter of a name.
         """
         import xgboost
 
         _check_positive(y)
         parameters = {k: v for k, v in self.parameters.items() if k != "n_rounds"}
-        self._booster = xgboost.train(
-            {**parameters, "objective": "reg:squarederror", "seed": self.seed, "nthread": 1, "base_score": 0.0},
-            xgboost.DMatrix(features, label=np.log(y)),
-            num_boost_round=int(self.parameters["n_rounds"]),
-        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self._booster = xgboost.train(
+                {**parameters, "objective": "reg:squarederror", "seed": self.seed, "nthread": 1, "base_score": 0.0},
+                xgboost.DMatrix(features, label=np.log(y)),
+                num_boost_round=int(self.parameters["n_rounds"]),
+            )
+        for warning in caught:
+            self._refuse_unused(str(warning.message))
+            warnings.warn(warning.message, stacklevel=2)
         return self
+
+    def _refuse_unused(self, message: str) -> None:
+        """XGBoost only warns of a parameter that it does not have, and trains without it."""
+        unused = [name for name in self.parameters if f'"{name}"' in message] if "are not used" in message else []
+        if unused:
+            raise SpecError(
+                f"parameters of estimator 'xgb': XGBoost has no {', '.join(map(repr, unused))}."
+                f"{did_you_mean(unused[0], DEFAULT_PARAMETERS)} It is given {', '.join(DEFAULT_PARAMETERS)} by default"
+            )
 
     def calibrate(self, features: NDArray[np.float32], y: NDArray[np.float64]) -> Self:
         """Set the spread from rows that were not fitted, by split conformal prediction.
