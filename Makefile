@@ -1,14 +1,15 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-oldest lint bench clean
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+OLDEST ?= .venv-oldest
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +33,18 @@ test: $(VENV)/.all  ## install the extras and run the whole suite
 	$(BIN)/python -m pytest --numprocesses 2
 	$(BIN)/python -m pytest --numprocesses 0 --nbmake --nbmake-timeout=240 notebooks
 
+# The lowest version of everything that the core asks for, and nothing of an extra.
+$(OLDEST)/.made: pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct --editable .
+	$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python pytest hypothesis
+	@touch $@
+
+test-oldest: $(OLDEST)/.made  ## run the core's tests with the oldest versions that pyproject.toml allows
+	$(OLDEST)/bin/nasbench-mo versions
+	$(OLDEST)/bin/python -m pytest --core -W default
+
 lint: $(VENV)/.all  ## ruff, mypy and the floors of the house
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,4 +57,4 @@ bench: $(VENV)/.all  ## measure the figures of README, with their floors and pee
 	$(BIN)/python tests/bench/report.py build/bench.json
 
 clean:  ## remove the environment and everything that was built
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(OLDEST) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

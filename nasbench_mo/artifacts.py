@@ -35,6 +35,16 @@ EMBEDDED_KINDS: tuple[Kind, ...] = ("predictors", "hw_tables", "leaderboards")
 #: The file that makes a folder an artefact of a kind; a board's rules are its card.
 _MARKERS: Mapping[Kind, str] = {"leaderboards": "board.yaml"}
 
+#: What the kinds are called where people read of them.
+_WORDS: Mapping[Kind, str] = {
+    "predictors": "predictor",
+    "hw_tables": "table",
+    "tables": "table",
+    "leaderboards": "board",
+}
+#: An error names so many of a kind one by one.
+_MOST_NAMED = 20
+
 
 def cache_dir() -> Path:
     """Directory for imported and fetched files; it may not exist yet."""
@@ -94,12 +104,26 @@ def resolve(kind: Kind, identifier: str) -> Path:
         raise UnknownNameError(f"the id of an artefact is text, got {identifier!r}")
     folder = find(kind, identifier)
     if folder is None:
-        names = available(kind)
         raise UnknownNameError(
-            f"no artefact {identifier!r} among {kind}.{did_you_mean(identifier, names)} "
-            f"Present: {', '.join(names) or 'none'}; imported ones are looked for in {cache_dir() / kind}"
+            f"no {_WORDS[kind]} is called {identifier!r}{another_kind(identifier)}."
+            f"{did_you_mean(identifier, available(kind))} {_present(kind)}"
         )
     return folder
+
+
+def another_kind(identifier: str) -> str:
+    """``", which is a table"`` where an id is that of something else than was asked for, or ``""``."""
+    found = [word for kind, word in _WORDS.items() if find(kind, identifier) is not None]
+    return f", which is a {found[0]}" if found else ""
+
+
+def _present(kind: Kind) -> str:
+    """What there is of a kind: by name where that can be read, else by the command that lists it."""
+    names = available(kind)
+    where = f"imported ones are looked for in {cache_dir() / kind}"
+    if len(names) > _MOST_NAMED:
+        return f"All {len(names)} are listed by: nasbench-mo list {_WORDS[kind]}s; {where}"
+    return f"Present: {', '.join(names) or 'none'}; {where}"
 
 
 def sha256(path: Path) -> str:

@@ -38,7 +38,8 @@ def check_encodings(archs: ArrayLike, *, cardinalities: Sequence[int], owner: st
     except ValueError as error:  # rows of unequal length
         raise ArchitectureError(f"{owner}: expected encodings of shape (n, {d}): {error}") from None
     if X.ndim != 2 or X.shape[1] != d:
-        raise ArchitectureError(f"{owner}: expected encodings of shape (n, {d}), got shape {X.shape}")
+        one = "; for a single one pass x[np.newaxis, :]" if X.shape == (d,) else ""
+        raise ArchitectureError(f"{owner}: expected encodings of shape (n, {d}), got shape {X.shape}{one}")
     if X.dtype.kind not in "iu":
         raise ArchitectureError(f"{owner}: expected integer encodings, got dtype {X.dtype}")
     if X.size and (X.min() < 0 or (X.max() >= min(cardinalities) and bool((X >= np.asarray(cardinalities)).any()))):

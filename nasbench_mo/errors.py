@@ -95,10 +95,21 @@ class MissingDependencyError(NasbenchMoError, ImportError):
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return ``" Did you mean 'x' or 'y'?"`` for the closest candidates, or ``""``."""
-    close = difflib.get_close_matches(name, list(candidates), n=3, cutoff=0.5)
+    names = list(candidates)
+    folded: dict[str, str] = {}
+    for candidate in names:
+        folded.setdefault(_folded(candidate), candidate)
+    close = [folded[c] for c in difflib.get_close_matches(_folded(name), list(folded), n=3, cutoff=0.5)]
+    if not close and len(name) > 1:  # an abbreviation is too short to be close
+        close = [c for c in names if _folded(c).startswith(_folded(name))][:3]
     if not close:
         return ""
     return " Did you mean " + " or ".join(repr(c) for c in close) + "?"
+
+
+def _folded(name: str) -> str:
+    """A name without what is mistaken most often: capitals, and one of two dashes for the other."""
+    return name.lower().replace("_", "-")
 
 
 def require(module: str, *, extra: str) -> ModuleType:

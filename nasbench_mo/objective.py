@@ -43,6 +43,9 @@ UNITS: Mapping[str, str] = {
     "score": "a score without unit",
 }
 
+#: What people write for a unit.
+_SPELLINGS: Mapping[str, str] = {"%": "percent", **{text: unit for unit, text in UNITS.items()}}
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 
 
@@ -216,5 +219,5 @@ def _check_word(field: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise SpecError(
             f"objective field {field!r} must be one of {', '.join(allowed)}; got {value!r}."
-            f"{did_you_mean(str(value), allowed)}"
+            f"{did_you_mean(_SPELLINGS.get(str(value), str(value)), allowed)}"
         )

@@ -86,7 +86,7 @@ def test_an_unknown_artefact_suggests_its_neighbour_and_says_where_was_looked(em
     with pytest.raises(UnknownNameError) as caught:
         artifacts.resolve("hw_tables", "nb201-eyeris-v1")
     message = str(caught.value)
-    assert "no artefact 'nb201-eyeris-v1' among hw_tables. Did you mean 'nb201-eyeriss-v1'?" in message
+    assert "no table is called 'nb201-eyeris-v1'. Did you mean 'nb201-eyeriss-v1'?" in message
     assert str(cache / "hw_tables") in message
 
 

@@ -383,6 +383,8 @@ def test_one_command_runs_and_writes_the_figures_and_another_prints_them(call: A
     ],
 )
 def test_wrong_commands_are_one_sentence_and_exit_2(call: Any, arguments: tuple[str, ...], words: str) -> None:
+    if "--cluster" in arguments:
+        pytest.importorskip("distributed", reason="Dask comes with the extra 'cluster'")
     rest = ("--problems", DEMO_PROBLEM, "--searchers", "random", "--out", "runs") if arguments[0] == "run" else ()
     code, text, message = call(*arguments, *rest)
     assert (code, text) == (2, "")

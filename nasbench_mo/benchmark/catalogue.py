@@ -10,6 +10,7 @@ import dataclasses
 import logging
 from dataclasses import dataclass
 
+from nasbench_mo.artifacts import another_kind
 from nasbench_mo.benchmark.codesign import AcceleratorValues, NetworkValues
 from nasbench_mo.benchmark.manifest import (
     Manifest,
@@ -31,7 +32,7 @@ from nasbench_mo.benchmark.values import (
 from nasbench_mo.errors import ArtifactError, SpecError, UnknownNameError, did_you_mean
 from nasbench_mo.objective import Objective
 from nasbench_mo.registry import Registry
-from nasbench_mo.space import space
+from nasbench_mo.space import SPACES, space
 
 _log = logging.getLogger(__name__)
 
@@ -271,9 +272,14 @@ def problem_spec(identifier: str) -> ProblemSpec:
         return spec
     names = problem_names()
     raise UnknownNameError(
-        f"no problem is called {identifier!r}.{did_you_mean(identifier, names)} "
+        f"no problem is called {identifier!r}{_another_kind(identifier)}.{did_you_mean(identifier, names)} "
         "All are listed by: nasbench-mo list problems"
     )
+
+
+def _another_kind(identifier: str) -> str:
+    """What else an id is, in words."""
+    return ", which is a search space" if identifier in SPACES else another_kind(identifier)
 
 
 def problem(identifier: str) -> Problem:

@@ -165,6 +165,8 @@ def compute_manifest(problem: Problem) -> Manifest:
     ManifestError
         No architecture keeps the problem's constraints.
     """
+    if isinstance(problem, str):
+        raise ManifestError(f"expected a problem, got {problem!r}; open it first: nmo.problem({problem!r})")
     if problem.n_objectives < 2:
         raise ManifestError(f"problem {problem.id!r} has one objective; a hypervolume scale needs two or more")
     if not problem.space.enumerable and isinstance(problem.space, ProductSpace):

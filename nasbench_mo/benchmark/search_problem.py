@@ -238,6 +238,11 @@ class Problem:
         manifest, and so for a hypervolume, calls it once with the whole space, if that can be enumerated.
         """
 
+        if not isinstance(search_space, SearchSpace):
+            raise SpecError(f"problem {id!r}: expected a search space, got {search_space!r}; use nmo.space(...)")
+        if isinstance(objectives, Objective):
+            raise SpecError(f"problem {id!r}: expected a list of objectives, got one: {objectives.column}")
+
         def column(j: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
             return lambda X: _called(function, X, columns=columns)[:, j]
 
@@ -730,7 +735,10 @@ def _refuse_other_unit(term: Term, *, problem: str) -> None:
 
 def _refuse_hidden(term: Term, *, problem: str) -> None:
     if term.objective.direction != "min":
-        raise ObjectiveError(f"problem {problem!r}: {term.objective.column} must be minimised")
+        raise ObjectiveError(
+            f"problem {problem!r}: {term.objective.column} must be minimised; make an error of an accuracy, or change "
+            "the sign, and say direction='min'"
+        )
     for objective in (term.objective, *term.values.seen()):
         if objective.split in HIDDEN_SPLITS:
             raise ObjectiveError(

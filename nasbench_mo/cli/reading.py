@@ -347,14 +347,20 @@ def _query_problem(identifier: str, archs: list[str]) -> list[dict[str, Any]]:
 
 def _query_table(identifier: str, archs: list[str]) -> list[dict[str, Any]]:
     from nasbench_mo.sources import load_table
+    from nasbench_mo.space import SPACES
 
     try:
         table = load_table(identifier)
     except UnknownNameError as error:
         from nasbench_mo.benchmark import problem_names
 
+        is_space = identifier in SPACES
+        what = ", which is a search space" if is_space else artifacts.another_kind(identifier)
         hint = did_you_mean(identifier, problem_names())
-        raise UnknownNameError(f"no problem or table is called {identifier!r}.{hint} See 'nasbench-mo list'") from error
+        raise UnknownNameError(
+            f"no problem or table is called {identifier!r}{what}.{hint} See 'nasbench-mo list problems' and "
+            "'nasbench-mo list tables'; a predictor is asked by 'nasbench-mo predict'"
+        ) from error
     return [
         {"table": table.id, "arch": a, "published": _table_cells(identifier, a, columns=list(table.columns))}
         for a in archs
@@ -373,8 +379,13 @@ def print_prediction(
     identifier: str, archs: list[str], *, inputs: Sequence[str], inputs_from: str | None, as_json: bool
 ) -> None:
     """Print predictions with their standard deviations."""
+    from nasbench_mo.benchmark import problem_names
     from nasbench_mo.predictor import load_predictor
 
+    if identifier in problem_names():
+        raise UnknownNameError(
+            f"no predictor is called {identifier!r}, which is a problem: ask it by 'nasbench-mo query'"
+        )
     model = load_predictor(identifier)
     if model.inputs and not inputs and inputs_from is None:
         columns = ", ".join(one.column for one in model.inputs)

@@ -122,6 +122,8 @@ def run(
     SearcherError
         The searcher belongs to another space or number of objectives, was used before, or takes no preference.
     """
+    if not isinstance(problem, Problem):
+        raise RunError(f"expected a problem, got {problem!r}; open it first: nmo.problem(ID)")
     budget = None if budget is None else _whole("budget", budget, least=1)
     workers = _whole("workers", workers, least=1)
     limits = Budget(evaluations=budget, seconds=budget_seconds, joules=budget_joules)
@@ -254,6 +256,8 @@ def run_many(
 
     The noise seed of each run is its seed. Results do not depend on ``n_processes``.
     """
+    if isinstance(seeds, (int, np.integer)):
+        raise RunError(f"seeds must be a list, such as range({seeds}); got {seeds!r}")
     requests = [
         RunRequest(
             problem=problem,
@@ -499,6 +503,8 @@ def _ready_searcher(
     if isinstance(searcher, str):
         options = _preferred(searcher, problem, prefer)
         return make_searcher(searcher, problem.space, problem.n_objectives, seed=seed or 0, **options)
+    if not isinstance(searcher, Searcher):
+        raise SearcherError(f"expected a searcher or the name of one, got {searcher!r}; use nmo.searcher(...)")
     if prefer is not None:
         options = preference_options(problem, searcher.name, prefer)
         text = ", ".join(f"{name}={value!r}" for name, value in options.items())

@@ -129,7 +129,9 @@ def _opened(path: Path, *, read: Callable[[Path], Any]) -> tuple[Any, dict[str, 
     import pyarrow as pa
 
     if not path.is_file():
-        raise RunError(f"{path} does not exist")
+        raise RunError(
+            f"{path} does not exist; expected a run file, which 'nasbench-mo search --out' and nmo.run(out=...) write"
+        )
     try:
         table = read(path)
         meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))

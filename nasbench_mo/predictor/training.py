@@ -125,7 +125,7 @@ def train(spec: TrainingSpec, *, root: Path, command: str, spec_file: Path | Non
     if (target / "card.md").exists():
         raise SpecError(f"{target} exists and published artefacts are frozen; give the new one the next version")
     search_space = space(spec.space)
-    table = Table.open(artifacts.resolve("tables", spec.table))
+    table = Table.open(artifacts.find("hw_tables", spec.table) or artifacts.resolve("tables", spec.table))
     published = table.objectives[table.check_column(spec.column)]
     objective, y = learnt(published, table[spec.column], name=spec.name)
     X = search_space.check(table.encodings())

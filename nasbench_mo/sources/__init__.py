@@ -44,13 +44,14 @@ def load_table(identifier: str | Path) -> Table:
     if folder is None:
         names = sorted({*artifacts.available("hw_tables"), *artifacts.available("tables")})
         raise UnknownNameError(
-            f"no table {identifier!r} is embedded or imported.{did_you_mean(identifier, names)} "
-            f"Present: {', '.join(names)}; imported ones are looked for in {artifacts.cache_dir() / 'tables'}"
+            f"no table {identifier!r} is embedded or imported{artifacts.another_kind(identifier)}."
+            f"{did_you_mean(identifier, names)} Present: {', '.join(names)}; "
+            f"imported ones are looked for in {artifacts.cache_dir() / 'tables'}"
         )
     return Table.open(folder)
 
 
-def import_source(source: str, path: Path, *, spec: Path | None = None) -> list[Table]:
+def import_source(source: str, path: str | Path, *, spec: str | Path | None = None) -> list[Table]:
     """Read published files and store what they hold as native tables in the cache.
 
     Parameters
@@ -63,6 +64,7 @@ def import_source(source: str, path: Path, *, spec: Path | None = None) -> list[
         YAML specification, for the sources that take one.
     """
     reader: Reader = SOURCES.get(source)
+    path, spec = Path(path), None if spec is None else Path(spec)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; give the path of the downloaded {source} file")
     command = f"nasbench-mo import {source} {path}" + (f" --spec {spec}" if spec else "")
