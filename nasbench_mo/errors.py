@@ -14,7 +14,17 @@ from types import ModuleType
 
 
 class NasbenchMoError(Exception):
-    """Base of every error whose cause lies in the input, the data or the installation."""
+    """Base of every error whose cause lies in the input, the data or the installation.
+
+    Examples
+    --------
+    >>> import nasbench_mo as nmo
+    >>> try:
+    ...     nmo.space("nb20l")
+    ... except nmo.NasbenchMoError as error:
+    ...     print(str(error).partition(" Known")[0])
+    no search space is called 'nb20l'. Did you mean 'nb201'?
+    """
 
 
 class ArchitectureError(NasbenchMoError, ValueError):

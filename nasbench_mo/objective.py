@@ -80,6 +80,12 @@ class Objective:
     ------
     SpecError
         A field is outside its vocabulary.
+
+    Examples
+    --------
+    >>> error = Objective(name="error", unit="percent", kind="measured", dataset="cifar10", split="valid", epochs=200)
+    >>> error.column, error.describe()
+    ('error_percent', 'percent; measured; smaller is better; dataset cifar10; split valid; 200 epochs')
     """
 
     name: str

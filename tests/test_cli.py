@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
+import typer
 
 from nasbench_mo.cli import main
+from nasbench_mo.cli.app import app
 from nasbench_mo.experiment import Run
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
@@ -213,20 +216,28 @@ def test_our_own_fault_is_not_exit_2(call, monkeypatch):
         call("list", "spaces")
 
 
-def test_help_fits_80_columns(call, monkeypatch):
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group of commands, with the words that call it."""
+    group = typer.main.get_command(app) if group is None else group
+    yield path, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
+
+
+def test_every_command_and_every_option_is_explained_within_80_columns(call, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    for command in (
-        (),
-        ("search",),
-        ("import",),
-        ("query",),
-        ("demo",),
-        ("experiment", "run"),
-        ("experiment", "figures"),
-    ):
-        code, text, _ = call(*command, "--help")
+    found = dict(commands())
+    assert len(found) > 25
+    for path, command in found.items():
+        assert command.help, path
+        hints = get_type_hints(command.callback, include_extras=True) if command.callback else {}
+        for name, hint in hints.items():
+            assert name == "return" or hint.__metadata__[0].help, (path, name)
+        code, text, _ = call(*path, "--help")
         assert code == 0
-        assert max(len(line) for line in text.splitlines()) <= 80
+        assert max(len(line) for line in text.splitlines()) <= 80, path
+        cut = [line for line in text.partition("Commands:")[2].splitlines() if line.endswith("...")]
+        assert not cut, (path, cut)
 
 
 def test_installed_command_keeps_stdout_clean_in_a_pipe(tmp_path):

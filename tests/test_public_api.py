@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,13 @@ print(module is nmo.{first}, module.__name__)
 print(nmo.space("nb201").size)
 """
     assert run(script) == f"called: True\nTrue nasbench_mo.{first}\n15625\n"
+
+
+def test_every_public_name_has_an_example_that_is_run() -> None:
+    for name in nmo.__all__:
+        module, _, attribute = nmo._HOME[name].partition(":")
+        documented = getattr(importlib.import_module(f"nasbench_mo.{module}"), attribute)
+        assert ">>> " in (documented.__doc__ or ""), name
 
 
 def test_star_import_brings_every_public_name() -> None:

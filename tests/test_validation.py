@@ -554,6 +554,8 @@ def test_the_same_command_trains_nothing_again(done, folder, monkeypatch, capsys
 
 
 def test_a_network_that_fails_is_reported_and_tried_again(folder, tmp_path, monkeypatch, capsys):
+    import torch  # noqa: F401  # without it every network fails, and that is not what is tested
+
     from nasbench_mo.training import trainer
 
     monkeypatch.setattr("nasbench_mo.profiling.cpu.resident_mib", lambda model, n_threads: 1.0)
@@ -581,6 +583,8 @@ def test_a_network_that_fails_is_reported_and_tried_again(folder, tmp_path, monk
 
 def test_a_killed_validation_goes_on(folder, tmp_path, monkeypatch, capsys):
     """SIGKILL after the first finished training: it is kept, and the same command makes the others."""
+    import torch  # noqa: F401  # the child process needs it too
+
     monkeypatch.setattr("nasbench_mo.profiling.cpu.resident_mib", lambda model, n_threads: 1.0)
     write_images(tmp_path / "toy.npz", n_train=2000)
     call = [*arguments(folder, tmp_path / "out")]

@@ -294,6 +294,14 @@ def problem(identifier: str) -> Problem:
         No problem has this id.
     ArtifactError
         Its tables are not imported yet; the message says how.
+
+    Examples
+    --------
+    >>> made = problem("nb201s-c10-flops-v1")
+    >>> [o.column for o in made.objectives]
+    ['error_percent', 'flops_millions']
+    >>> made.evaluate(made.space.enumerate()[:2]).shape
+    (2, 2)
     """
     spec = problem_spec(identifier)
     missing = spec.missing()

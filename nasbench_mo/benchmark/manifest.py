@@ -97,6 +97,13 @@ class Manifest:
         Bounds that an architecture has to keep to be on a front; the summaries are over all architectures.
     n_infeasible
         How many of those that are not degenerate do not keep them, by their scored values; None where not counted.
+
+    Examples
+    --------
+    >>> from nasbench_mo import problem
+    >>> manifest = problem("nb201s-c10-flops-v1").manifest
+    >>> manifest.reference_point, manifest.n_architectures, manifest.n_degenerate
+    ((1.1, 1.1), 15625, 341)
     """
 
     problem: str
@@ -164,6 +171,17 @@ def compute_manifest(problem: Problem) -> Manifest:
         A non-degenerate architecture has no value.
     ManifestError
         No architecture keeps the problem's constraints.
+
+    Examples
+    --------
+    >>> from nasbench_mo import Objective, Problem, space
+    >>> objectives = [Objective(name=name, unit="score", kind="modelled") for name in ("few", "many")]
+    >>> zeros = lambda X: (X == 0).sum(axis=1, dtype=float)
+    >>> both = lambda X: np.stack([zeros(X), 8 - zeros(X)], axis=1)
+    >>> made = Problem.from_function("zeros-v1", both, search_space=space("nbmacro"), objectives=objectives)
+    >>> manifest = compute_manifest(made)
+    >>> manifest.score.ideal, manifest.score.nadir
+    ((0.0, 0.0), (8.0, 8.0))
     """
     if isinstance(problem, str):
         raise ManifestError(f"expected a problem, got {problem!r}; open it first: nmo.problem({problem!r})")

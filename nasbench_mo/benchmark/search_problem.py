@@ -172,6 +172,17 @@ class Problem:
         one cost counts live operations alone, and another one dead ones too.
     SpecError
         There is no objective, or two have the same column, or no architecture keeps the constraints.
+
+    Examples
+    --------
+    >>> from nasbench_mo import CategoricalSpace
+    >>> line = CategoricalSpace("line", {"x": [0, 1, 2, 3]})
+    >>> objectives = [Objective(name=name, unit="score", kind="modelled") for name in ("left", "right")]
+    >>> made = Problem.from_function(
+    ...     "line-v1", lambda X: np.hstack([X, 3.0 - X]), search_space=line, objectives=objectives
+    ... )
+    >>> made.evaluate(["x=0", "x=2"]).tolist()
+    [[0.0, 3.0], [2.0, 1.0]]
     """
 
     def __init__(

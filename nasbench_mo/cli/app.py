@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 predictor_app = typer.Typer(help="Train and judge predictors.", no_args_is_help=True, rich_markup_mode=None)
 table_app = typer.Typer(
-    help="Build measured tables and hardware cost tables, and check them.", no_args_is_help=True, rich_markup_mode=None
+    help="Build measured tables and tables of hardware costs.", no_args_is_help=True, rich_markup_mode=None
 )
 experiment_app = typer.Typer(
     help="Compare searchers: many runs, and their figures.", no_args_is_help=True, rich_markup_mode=None
@@ -65,7 +65,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def versions(as_json: Json = False) -> None:
-    """Print the versions of everything, the machine and the cache folder, for a bug report."""
+    """Print versions, machine and cache folder, for a bug report."""
     from nasbench_mo.versions import show_versions
     from nasbench_mo.versions import versions as found
 
@@ -77,7 +77,7 @@ def versions(as_json: Json = False) -> None:
 
 @app.command("list")
 def list_(kind: Annotated[Listed, typer.Argument(help="What to list.")], as_json: Json = False) -> None:
-    """List spaces, problems, predictors, tables, searchers, boards, sources or devices."""
+    """List what there is of a kind, one row each."""
     reading.print_list(kind.value, as_json=as_json)
 
 
@@ -85,7 +85,7 @@ def list_(kind: Annotated[Listed, typer.Argument(help="What to list.")], as_json
 def show(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="Any id that 'list' prints.")], as_json: Json = False
 ) -> None:
-    """Say what a problem, space, predictor, table, searcher or source is."""
+    """Say what something is: any id that 'list' prints."""
     reading.print_one(identifier, as_json=as_json)
 
 
@@ -95,7 +95,7 @@ def query(
     archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Architectures in their published form.")],
     as_json: Json = False,
 ) -> None:
-    """Print the values of architectures, with unit, split and seed of each."""
+    """Print the values of architectures. Each has its unit, split and seed."""
     reading.print_query(source, archs, as_json=as_json)
 
 
@@ -112,7 +112,7 @@ def predict(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict an objective of architectures, with its standard deviation."""
+    """Predict an objective of architectures. Its standard deviation comes with it."""
     reading.print_prediction(predictor, archs, inputs=inputs or [], inputs_from=inputs_from, as_json=as_json)
 
 
@@ -183,7 +183,7 @@ def replay(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run file of a search, run.parquet.")],
     as_json: Json = False,
 ) -> None:
-    """Make a run again from its own file, and compare every row, bit for bit.
+    """Make a run again from its own file. Every row is compared, bit for bit.
 
     Exit code 0 if they are the same; 1 if not: the first row that differs is named, and every version that does;
     2 if the run cannot be made here, because its data, its searcher or a library are not at hand.
@@ -217,7 +217,7 @@ def validate(
     images: Annotated[Path | None, typer.Option(help="Folder of the image files.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train and profile networks of a run's front for real, and say how wrong the predictions were.
+    """Train and profile part of a front for real. Says how wrong the predictions were.
 
     May be interrupted at any time; the same command goes on where it stopped.
     """
@@ -246,7 +246,7 @@ def import_(
     spec: Annotated[Path | None, typer.Option(help="YAML specification, for the source 'columns'.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read published files into native tables, and check them against the published manifests.
+    """Read published files into native tables. Problems over them are checked against their manifests.
 
     'nasbench-mo show SOURCE' explains what a source reads; for 'columns' that is the whole specification.
     """
@@ -260,7 +260,7 @@ def fetch(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="Benchmark to download; 'list' prints the ids.")],
     as_json: Json = False,
 ) -> None:
-    """Download a published benchmark and import it, or say where to get it."""
+    """Download and import a published benchmark. Says where to get it if it cannot be downloaded."""
     from nasbench_mo.cli import importing
 
     importing.fetch_files(identifier, as_json=as_json)
@@ -273,7 +273,7 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where front.html and run.parquet go.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Replace a run.parquet that is not this demo's.")] = False,
 ) -> None:
-    """Search an embedded problem: CIFAR-10 error against latency on an ASIC and on an FPGA."""
+    """Search an embedded problem and draw its front. CIFAR-10 error, latency on an ASIC and on an FPGA."""
     from nasbench_mo.benchmark import DEMO_PROBLEM
     from nasbench_mo.cli import searching
 
@@ -296,7 +296,7 @@ def manifest(
     problem: Problem,
     out: Annotated[Path | None, typer.Option(help="Folder to write <id>.json into.")] = None,
 ) -> None:
-    """Compute a problem's manifest (ideal, nadir, reference point, exact HV*) from the data at hand."""
+    """Compute a problem's manifest from the data at hand. Ideal, nadir, reference point, exact HV*."""
     from nasbench_mo.benchmark import compute_manifest, problem_spec
     from nasbench_mo.benchmark.catalogue import open_unchecked
 
@@ -315,7 +315,7 @@ def predictor_train(
     spec: Annotated[Path, typer.Argument(help="spec.yaml of the predictor.")],
     root_folder: Annotated[Path, typer.Option("--out", help="Folder that gets <id>/.")] = Path("predictors"),
 ) -> None:
-    """Train a predictor on an imported table and store it with its card."""
+    """Train a predictor on a table and store it with its card."""
     from nasbench_mo.predictor.training import TrainingSpec, train
 
     command = f"nasbench-mo predictor train {spec}"
@@ -328,7 +328,7 @@ def predictor_figures(
     out: Annotated[Path | None, typer.Option(help="Markdown file to write; printed otherwise.")] = None,
     json: Json = False,
 ) -> None:
-    """Held-out figures of every installed predictor, as a Markdown table."""
+    """Print how good every installed predictor is. A Markdown table of held-out figures."""
     from nasbench_mo.cli import predictors
 
     predictors.figures(out=out, as_json=json)
@@ -341,7 +341,7 @@ def predictor_evaluate(
     plot: Annotated[Path | None, typer.Option(help="Image of tau against training size to write.")] = None,
     json: Json = False,
 ) -> None:
-    """Judge predictors on topologies they have not seen, against training size, with published figures beside."""
+    """Judge predictors on topologies they have not seen. Against training size, published figures beside."""
     from nasbench_mo.cli import predictors
 
     predictors.evaluate(spec, out=out, plot=plot, as_json=json)
@@ -353,7 +353,7 @@ def predictor_export(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="ONNX file to write.")],
     json: Json = False,
 ) -> None:
-    """Write a predictor as ONNX, from features to value and deviation; refused where it would not predict the same."""
+    """Write a predictor as an ONNX graph. Refused where it would not predict the same value and deviation."""
     from nasbench_mo.cli import predictors
 
     predictors.export(identifier, path, as_json=json)
@@ -397,7 +397,7 @@ def table_devices(
     out: Annotated[Path | None, typer.Option(help="Markdown file to write; printed otherwise.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture to write: the fronts on a device of each class.")] = None,
 ) -> None:
-    """Every device as a Markdown table: class, measured or modelled, unit, precision, batch, runtime, noise, source."""
+    """Print every device as a Markdown table. Class, kind, unit, precision, batch, runtime, noise, source."""
     from nasbench_mo.cli import tables
 
     tables.devices(out=out, plot=plot)
@@ -411,7 +411,7 @@ def table_verify(
     images: Annotated[Path | None, typer.Option(help="Folder of the image files.")] = None,
     json: Json = False,
 ) -> None:
-    """Train random rows of a measured table again and compare: equal to the bit, or within the card's tolerance."""
+    """Train random rows of a measured table again. Equal to the bit, or within the card's tolerance."""
     from nasbench_mo.cli import tables
 
     tables.verify(table, rows=rows, seed=seed, images=images, as_json=json)
@@ -431,7 +431,7 @@ def board_run(
         bool, typer.Option("--known/--no-known", help="Let the searcher know objectives that cost nothing beforehand.")
     ] = True,
 ) -> None:
-    """Run a searcher on every problem and seed of a board and write its submission.
+    """Run a searcher on a board and write its submission.
 
     What was run is kept in <out>/unfinished until then, and the same command goes on where it stopped.
     """
@@ -460,7 +460,7 @@ def board_check(
     ] = 0,
     as_json: Json = False,
 ) -> None:
-    """Ask for every evaluation of submissions again; the first row that is wrong is named."""
+    """Check submissions: every evaluation is asked for again. The first row that is wrong is named."""
     from nasbench_mo.cli import boards
 
     boards.check_board(board, submission=submission, again=again, as_json=as_json)
@@ -507,7 +507,7 @@ def experiment_run(
     figures: Annotated[Path | None, typer.Option(help="Markdown file for the figures of the folder's runs.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run every problem with every searcher and every seed; what the folder holds already is not run again.
+    """Run every problem with every searcher and seed. What the folder holds already is not run again.
 
     It may be interrupted or killed at any time; the same command goes on where it stopped.
     """
@@ -536,7 +536,7 @@ def experiment_figures(
     strict: Annotated[bool, typer.Option("--strict", help="Judge by the strict box.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Evaluations to shares of the exact front's hypervolume, and shares after some evaluations: medians, quartiles."""
+    """Print how soon searchers find the front. Evaluations to shares of HV*, shares after some evaluations."""
     from nasbench_mo.cli import experimenting
 
     experimenting.figures(folder, out=out, strict=strict, command=_command(), as_json=as_json)
@@ -560,7 +560,7 @@ def board_render(
         Path | None, typer.Option(metavar="DIR", help="Folder that gets <id>/.", show_default="leaderboards")
     ] = None,
 ) -> None:
-    """Check and rank boards, and write each as an interactive page, index.html, and a README.md."""
+    """Check and rank boards and write them as pages. Each is an interactive index.html and a README.md."""
     from nasbench_mo.cli import board_page
 
     board_page.render(boards or [], out=out)

@@ -121,6 +121,15 @@ def run(
         The user's function raised it: the machine's fault. The run goes on from there when it is given again.
     SearcherError
         The searcher belongs to another space or number of objectives, was used before, or takes no preference.
+
+    Examples
+    --------
+    >>> import nasbench_mo as nmo
+    >>> made = run(nmo.problem("nb201s-c10-flops-v1"), "random", budget=30, seed=1)
+    >>> len(made), made.hypervolume_share() > 0.5
+    (30, True)
+    >>> made.archs[:2] == run(made.problem, "random", budget=2, seed=1).archs
+    True
     """
     if not isinstance(problem, Problem):
         raise RunError(f"expected a problem, got {problem!r}; open it first: nmo.problem(ID)")
@@ -255,6 +264,12 @@ def run_many(
     """Run one searcher on one published problem with several seeds, in order of the seeds.
 
     The noise seed of each run is its seed. Results do not depend on ``n_processes``.
+
+    Examples
+    --------
+    >>> runs = run_many("nb201s-c10-flops-v1", "nsga2", seeds=range(2), budget=25, population=10)
+    >>> [(r.identity.seed, len(r)) for r in runs]
+    [(0, 25), (1, 25)]
     """
     if isinstance(seeds, (int, np.integer)):
         raise RunError(f"seeds must be a list, such as range({seeds}); got {seeds!r}")

@@ -69,6 +69,13 @@ class Front:
         (k,) index of each in the run.
     archs, X, F
         Published strings, encodings (k, d) and observed values (k, m).
+
+    Examples
+    --------
+    >>> import nasbench_mo as nmo
+    >>> front = nmo.run(nmo.problem("nb201s-c10-flops-v1"), "random", budget=30).front()
+    >>> len(front) == len(front.archs) == len(front.F), bool((np.diff(front.F[:, 0]) >= 0).all())
+    (True, True)
     """
 
     evaluation: NDArray[np.intp]
@@ -106,6 +113,15 @@ class Run:
         (n,) after how many epochs each row was evaluated; None where all had the full training.
     cost_evaluations
         (n,) what had been paid when a value was known, in full trainings; None where that is one a row.
+
+    Examples
+    --------
+    >>> import nasbench_mo as nmo
+    >>> made = nmo.run(nmo.problem("nb201s-c10-flops-v1"), "random", budget=30, seed=2)
+    >>> made.X.shape, made.F.shape, made.identity.searcher
+    ((30, 6), (30, 2), 'random')
+    >>> made.to_pandas().columns.tolist()
+    ['evaluation', 'arch', 'error_percent', 'flops_millions', 'status', 'wall_s', 'simulated_s']
     """
 
     def __init__(

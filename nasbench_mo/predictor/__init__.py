@@ -19,6 +19,14 @@ def load_predictor(identifier: str) -> Predictor:
         There is no such predictor; the message lists those present.
     ArtifactError
         The stored model is damaged or of an unknown version.
+
+    Examples
+    --------
+    >>> model = load_predictor("nb201-fpga-latency-linear-v1")
+    >>> cell = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
+    >>> value, deviation = model.predict([cell], return_std=True)
+    >>> value.round(3).tolist(), model.objective.column
+    ([4.906], 'latency_fpga_ms')
     """
     return Predictor.load(artifacts.resolve("predictors", identifier))
 

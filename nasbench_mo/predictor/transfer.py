@@ -163,6 +163,15 @@ def which_to_measure(
     ------
     SpecError
         n is less than :data:`MIN_MEASUREMENTS`, or the sources have fewer architectures; or as for :func:`adapt`.
+
+    Examples
+    --------
+    >>> nb201 = find_space("nb201")
+    >>> X = np.unique(nb201.sample(200, rng=np.random.default_rng(1)), axis=0)
+    >>> known = np.stack([nb201.n_flops(X), nb201.n_parameters(X)], axis=1) / 1e6
+    >>> chosen = which_to_measure(4, sources=(nb201.decode(X), known))
+    >>> len(set(chosen))
+    4
     """
     prior = sources if isinstance(sources, TransferPrior) else TransferPrior(sources, space=space, seed=seed)
     return prior.which_to_measure(n)

@@ -40,6 +40,17 @@ class Searcher(ABC):
         Number of objectives m.
     seed
         Seed of all its randomness.
+
+    Examples
+    --------
+    >>> import nasbench_mo as nmo
+    >>> problem = nmo.problem("nb201s-c10-flops-v1")
+    >>> searcher = nmo.searcher("nsga2", problem.space, problem.n_objectives, seed=0)
+    >>> for _ in range(3):
+    ...     X = searcher.ask()
+    ...     searcher.tell(X, problem.evaluate(X))
+    >>> searcher.n_asked == searcher.n_told >= 3
+    True
     """
 
     #: Registered name.

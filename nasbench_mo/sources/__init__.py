@@ -33,6 +33,12 @@ def load_table(identifier: str | Path) -> Table:
     ------
     UnknownNameError
         There is no such table; the message lists those present.
+
+    Examples
+    --------
+    >>> table = load_table("nb201-fpga-latency-modelled-v1")
+    >>> table.id, table.columns
+    ('nb201-fpga-latency-modelled-v1', ('latency_fpga_ms',))
     """
     if isinstance(identifier, Path) or (isinstance(identifier, str) and identifier.endswith(".parquet")):
         if not Path(identifier).is_file():
@@ -62,6 +68,24 @@ def import_source(source: str, path: str | Path, *, spec: str | Path | None = No
         File or folder, as the source's reader documents it.
     spec
         YAML specification, for the sources that take one.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from unittest import mock
+    >>> spec = '''
+    ... id: mine-v1
+    ... space: {name: mine, variables: {a: [1, 2]}}
+    ... source: {source: me, licence: CC0-1.0}
+    ... architecture: {column: arch}
+    ... objectives: [{column: lat, unit: ms, direction: min, kind: measured}]
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, NASBENCH_MO_CACHE=folder):
+    ...     _ = Path(folder, "mine.csv").write_text("arch,lat\\na=1,2.5\\na=2,4.0\\n")
+    ...     _ = Path(folder, "mine.yaml").write_text(spec)
+    ...     (table,) = import_source("columns", Path(folder, "mine.csv"), spec=Path(folder, "mine.yaml"))
+    ...     table.id, table["lat_ms"].tolist()
+    ('mine-v1', [2.5, 4.0])
     """
     reader: Reader = SOURCES.get(source)
     path, spec = Path(path), None if spec is None else Path(spec)

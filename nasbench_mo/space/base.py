@@ -40,6 +40,16 @@ class SearchSpace(ABC):
 
     Encodings are (n, d) integer arrays; value ``X[i, j]`` lies in ``0 .. cardinalities[j] - 1``. Lexicographic
     order, first variable most significant, is the order of :meth:`enumerate` and of dense tables.
+
+    Examples
+    --------
+    >>> from nasbench_mo import space
+    >>> macro = space("nbmacro")
+    >>> X = macro.encode(["22212220", "00000000"])
+    >>> X.shape, macro.size, macro.decode(X)
+    ((2, 8), 6561, ['22212220', '00000000'])
+    >>> macro.neighbors(X[0]).shape
+    (16, 8)
     """
 
     #: Registered name, e.g. ``"nb201"``.
