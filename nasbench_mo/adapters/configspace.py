@@ -27,7 +27,7 @@ from nasbench_mo.adapters._values import from_named_values, to_named_values
 from nasbench_mo.errors import SpecError, require
 from nasbench_mo.space import SPACES, CategoricalSpace, SearchSpace, space
 
-#: Key of what an exported space says of itself, in ConfigSpace's ``meta``.
+#: Key of what an exported variable says of itself, in the hyperparameter's ``meta``, which ConfigSpace's files keep.
 _META = "nasbench-mo"
 #: The most values that a variable can have.
 _MOST_VALUES = 32767
@@ -42,7 +42,8 @@ def to_configspace(search_space: SearchSpace, *, seed: int | None = None) -> Any
     Parameters
     ----------
     search_space
-        Its name, the order of its variables and the version of its encoding are kept in ``meta``.
+        Its name, the order of its variables and the version of its encoding are kept in the hyperparameters' ``meta``,
+        so they survive ``to_json`` and ``to_yaml``.
     seed
         Of ConfigSpace's own sampling; None leaves it to ConfigSpace.
 
@@ -52,18 +53,23 @@ def to_configspace(search_space: SearchSpace, *, seed: int | None = None) -> Any
         ConfigSpace is not installed.
     """
     library = require("ConfigSpace", extra="adapters")
-    made = library.ConfigurationSpace(
-        name=search_space.name,
-        seed=seed,
-        meta={
-            _META: {
-                "space": search_space.name,
-                "encoding_version": search_space.encoding_version,
-                "variables": [variable.name for variable in search_space.variables],
-            }
-        },
+    made = library.ConfigurationSpace(name=search_space.name, seed=seed)
+    made.add(
+        [
+            library.CategoricalHyperparameter(
+                variable.name,
+                variable.values,
+                meta={
+                    _META: {
+                        "space": search_space.name,
+                        "encoding_version": search_space.encoding_version,
+                        "position": position,
+                    }
+                },
+            )
+            for position, variable in enumerate(search_space.variables)
+        ]
     )
-    made.add([library.CategoricalHyperparameter(one.name, one.values) for one in search_space.variables])
     return made
 
 
@@ -98,11 +104,10 @@ def from_configspace(configuration_space: Any, *, name: str | None = None) -> Se
             f"{len(configuration_space.conditions)} and {len(configuration_space.forbidden_clauses)}. A search space "
             "is a product: give a hyperparameter that may be inactive a value of its own that says so"
         )
-    said = _said(configuration_space)
-    order = said.get("variables", ())
-    names = order if set(order) == set(configuration_space) else configuration_space
+    said = {key: _said(configuration_space[key]) for key in configuration_space}
+    names = sorted(said, key=lambda key: int(said[key].get("position", 0)))  # stable, so theirs where none is said
     choices = {key: _choices(configuration_space[key]) for key in names}
-    registered = _registered(said)
+    registered = _registered(said.values())
     if registered is not None and name in (None, registered.name):
         if {variable.name: [*variable.values] for variable in registered.variables} == choices:
             return registered
@@ -115,18 +120,22 @@ def from_configspace(configuration_space: Any, *, name: str | None = None) -> Se
     return CategoricalSpace(name, choices)
 
 
-def _said(configuration_space: Any) -> Mapping[str, Any]:
-    """What :func:`to_configspace` left in ``meta``; empty where it did not make the configuration space."""
-    said = (configuration_space.meta or {}).get(_META)
+def _said(hyperparameter: Any) -> Mapping[str, Any]:
+    """What :func:`to_configspace` left in ``meta``; empty where it did not make the hyperparameter."""
+    said = (hyperparameter.meta or {}).get(_META)
     return said if isinstance(said, Mapping) else {}
 
 
-def _registered(said: Mapping[str, Any]) -> SearchSpace | None:
-    """The registered space that an exported configuration space stands for, if it has the same encoding."""
-    if said.get("space") not in SPACES:
+def _registered(said: Iterable[Mapping[str, Any]]) -> SearchSpace | None:
+    """The registered space that all hyperparameters say they are of, if it has the same encoding."""
+    of = {(one.get("space"), one.get("encoding_version")) for one in said}
+    if len(of) != 1:
         return None
-    found = space(said["space"])
-    return found if found.encoding_version == said.get("encoding_version") else None
+    (name, encoding_version) = of.pop()
+    if name not in SPACES:
+        return None
+    found = space(name)
+    return found if found.encoding_version == encoding_version else None
 
 
 def _choices(hyperparameter: Any) -> list[Any]:

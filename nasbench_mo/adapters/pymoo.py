@@ -158,10 +158,13 @@ class PymooAlgorithm(PymooSearcher):
             raise SearcherError(f"searcher {self.name!r}: {error}") from error
 
     def _start_generation(self) -> None:
+        from pymoo.core.individual import Individual
+
         super()._start_generation()
         largest = self.space.cardinalities - 1
         self._X = np.rint(self._X.astype(np.float64)).clip(0, largest).astype(np.int64)
-        self._generation.set("X", self._X)
+        single = isinstance(self._generation, Individual)
+        self._generation.set("X", self._X[0] if single else self._X)
 
 
 def _described(value: Any) -> float | int | str:
