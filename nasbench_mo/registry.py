@@ -104,7 +104,7 @@ class Registry:
         except Exception as error:  # a module may fail in any way while it is imported
             raise PluginError(
                 f"the plug-in that announces the {self.kind} {name!r} as {plugin.target!r} cannot be imported "
-                f"({error}); repair or uninstall {plugin.by}"
+                f"({_one_line(error)}); repair or uninstall {plugin.by}"
             ) from error
 
     def each(self, make: Callable[[str], _Made], *, without: Container[str] = ()) -> Iterator[_Made]:
@@ -143,7 +143,7 @@ class Registry:
                 plugin.by,
                 plugin.target,
                 type(reason).__name__,
-                " ".join(str(reason).split()),
+                _one_line(reason),
             )
 
     def _found_plugins(self) -> dict[str, _Announced]:
@@ -163,6 +163,10 @@ class Registry:
                 else:
                     self._plugins[point.name] = _Announced(target=f"{point.module}:{point.attr}", by=by)
         return self._plugins
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
 def _load(target: str) -> Any:

@@ -94,6 +94,8 @@ def _list_predictors() -> list[dict[str, str]]:
 
 
 def _list_tables() -> list[dict[str, str]]:
+    from nasbench_mo.sources import load_table
+
     def row(kind: artifacts.Kind, name: str, where: str) -> dict[str, str]:
         try:
             card = artifacts.read_card(artifacts.resolve(kind, name))
@@ -106,9 +108,13 @@ def _list_tables() -> list[dict[str, str]]:
             "about": str(card.get("source") or card.get("what", "")),
         }
 
+    def plugged_row(name: str) -> dict[str, str]:
+        load_table(name)  # one that cannot be opened is not listed
+        return row("hw_tables", name, "plug-in")
+
     return [
         *(row("hw_tables", name, "embedded") for name in artifacts.available("hw_tables")),
-        *artifacts.each_plugged("hw_tables", lambda name: row("hw_tables", name, "plug-in")),
+        *artifacts.each_plugged("hw_tables", plugged_row),
         *(row("tables", name, "imported") for name in artifacts.available("tables")),
     ]
 
