@@ -139,7 +139,9 @@ def test_a_search_space_of_another_package_is_found_by_its_name(tmp_path: Path) 
 
 @pytest.mark.usefixtures("plugins")
 def test_a_plugin_that_wants_the_name_of_a_builtin_is_ignored_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    assert make(prod="math:prod").get("prod")([2, 3]) == 6
+    registry = make(prod="math:prod")
+    assert "plugged" in registry.names()
+    assert registry.get("prod")([2, 3]) == 6
     assert "the toy 'prod' of the package 'nmo_toys' is ignored: a built-in has this name" in caplog.text
 
 
