@@ -2,7 +2,8 @@
 
 Embedded artefacts travel inside the wheel (``nasbench_mo/_artifacts/<kind>/<id>/``); in a checkout they are the
 root folders of the same names. What a user imports or fetches goes to the cache directory, which
-``NASBENCH_MO_CACHE`` overrides.
+``NASBENCH_MO_CACHE`` overrides. Other packages bring predictors and cost tables of devices as plug-ins
+(:mod:`.registry`): a folder each, wherever their package keeps it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from nasbench_mo.errors import ArtifactError, DownloadError, UnknownNameError, did_you_mean
+from nasbench_mo.errors import ArtifactError, DownloadError, PluginError, UnknownNameError, did_you_mean
+from nasbench_mo.registry import Registry
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -44,6 +46,13 @@ _WORDS: Mapping[Kind, str] = {
 }
 #: An error names so many of a kind one by one.
 _MOST_NAMED = 20
+#: What plug-ins bring: the folder of an artefact, or a function without parameters that returns it.
+PLUGINS: Mapping[Kind, Registry] = {
+    "predictors": Registry("predictor", builtins={}, group="nasbench_mo.predictors"),
+    "hw_tables": Registry("device table", builtins={}, group="nasbench_mo.devices"),
+}
+
+_Made = TypeVar("_Made")
 
 
 def cache_dir() -> Path:
@@ -77,19 +86,58 @@ def roots(kind: Kind) -> list[Path]:
 
 
 def available(kind: Kind) -> list[str]:
-    """Sorted ids of all artefacts of a kind, embedded and cached."""
+    """Sorted ids of all artefacts of a kind, embedded and cached; those of plug-ins are :func:`each_plugged`."""
     folders = [p for root in roots(kind) for p in root.iterdir() if not p.name.startswith(".")]  # no unfinished ones
     return sorted({p.name for p in folders if (p / _MARKERS.get(kind, "card.md")).is_file()})
 
 
+def each_plugged(kind: Kind, make: Callable[[str], _Made]) -> list[_Made]:
+    """What a function makes of the id of every artefact that only a plug-in has.
+
+    A plug-in with which it fails, or that has no such artefact, is left out, with one warning.
+    """
+    if kind not in PLUGINS:
+        return []
+
+    def made(identifier: str) -> _Made:
+        _plugged_folder(kind, identifier)
+        return make(identifier)
+
+    return list(PLUGINS[kind].each(made, without=available(kind)))
+
+
 def find(kind: Kind, identifier: str) -> Path | None:
-    """Folder of an artefact, or None where it does not exist."""
+    """Folder of an artefact, or None where it does not exist: embedded, cached, or of a plug-in, in this order.
+
+    Raises
+    ------
+    PluginError
+        Only a plug-in has this id, and it is broken.
+    """
     if not identifier or "/" in identifier or "\\" in identifier or identifier.startswith("."):
         return None
     for root in roots(kind):
         if (root / identifier / _MARKERS.get(kind, "card.md")).is_file():
             return root / identifier
+    if kind in PLUGINS and identifier in PLUGINS[kind]:
+        return _plugged_folder(kind, identifier)
     return None
+
+
+def _plugged_folder(kind: Kind, identifier: str) -> Path:
+    """Folder that a plug-in brings, checked: its card has to bear the id under which it is announced."""
+    announced = PLUGINS[kind].get(identifier)
+    found = announced() if callable(announced) else announced
+    folder = Path(str(found))
+    try:
+        said = read_card(folder).get("id")
+    except (ArtifactError, OSError) as error:
+        raise PluginError(
+            f"the plug-in {identifier!r} must be a folder with a card.md, got {found!r}: {error}"
+        ) from error
+    if said != identifier:
+        raise PluginError(f"the plug-in {identifier!r} holds {said!r}, says {folder / 'card.md'}; announce it as that")
+    return folder
 
 
 def resolve(kind: Kind, identifier: str) -> Path:
@@ -104,9 +152,10 @@ def resolve(kind: Kind, identifier: str) -> Path:
         raise UnknownNameError(f"the id of an artefact is text, got {identifier!r}")
     folder = find(kind, identifier)
     if folder is None:
+        names = [*available(kind), *each_plugged(kind, str)]
         raise UnknownNameError(
             f"no {_WORDS[kind]} is called {identifier!r}{another_kind(identifier)}."
-            f"{did_you_mean(identifier, available(kind))} {_present(kind)}"
+            f"{did_you_mean(identifier, names)} {_present(kind, names)}"
         )
     return folder
 
@@ -117,9 +166,8 @@ def another_kind(identifier: str) -> str:
     return f", which is a {found[0]}" if found else ""
 
 
-def _present(kind: Kind) -> str:
+def _present(kind: Kind, names: Sequence[str]) -> str:
     """What there is of a kind: by name where that can be read, else by the command that lists it."""
-    names = available(kind)
     where = f"imported ones are looked for in {cache_dir() / kind}"
     if len(names) > _MOST_NAMED:
         return f"All {len(names)} are listed by: nasbench-mo list {_WORDS[kind]}s; {where}"
