@@ -28,6 +28,7 @@ _DEVELOPMENT = ("test", "lint")
 
 #: Modules that are not called as their distribution.
 _MODULES = {
+    "configspace": "ConfigSpace",
     "jupyter-client": "jupyter_client",
     "nas-bench-201": "nas_201_api",
     "nats-bench": "nats_bench",

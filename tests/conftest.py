@@ -16,6 +16,7 @@ from nasbench_mo.predictor import load_predictor
 #: What extras bring, under the names that are imported.
 OF_EXTRAS = frozenset(
     [
+        "ConfigSpace",
         "PIL",
         "botorch",
         "build",
@@ -35,6 +36,7 @@ OF_EXTRAS = frozenset(
         "packaging",
         "six",
         "sklearn",
+        "syne_tune",
         "torch",
         "twine",
         "zeus",

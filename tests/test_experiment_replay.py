@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmark_helpers import store_synthetic_nb201
 
 import nasbench_mo as nmo
 from nasbench_mo.cli import main
@@ -95,6 +96,20 @@ def test_a_file_replays_to_the_same_rows(tmp_path, name, more):
     assert found.other_versions == {}
     assert content(found.replayed) == content(published)
     assert found.replayed.identity == published.identity
+
+
+@pytest.mark.parametrize("noise", [True, False])
+@pytest.mark.parametrize("name", ["nsga2", "mo-asha"])
+def test_what_was_seen_of_training_noise_is_seen_again(cache, tmp_path, name, noise):
+    store_synthetic_nb201()
+    problem = nmo.problem("nb201-c10-fpga-v1")
+    nmo.run(problem, name, budget=25, seed=2, noise_seed=5, noise=noise, out=tmp_path / "run.parquet")
+    published = Run.load(tmp_path / "run.parquet")
+    assert "+local." in published.identity.problem
+    assert replay(published).equal
+    store_synthetic_nb201(accuracy_seed=1)
+    with pytest.raises(RunError, match="the data at hand are"):
+        replay(Run.load(tmp_path / "run.parquet"))
 
 
 def test_constraints_and_preferences_are_replayed():

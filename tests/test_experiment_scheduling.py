@@ -23,7 +23,7 @@ from nasbench_mo.benchmark.search_problem import Term
 from nasbench_mo.benchmark.values import Fidelity, TableValues, Values
 from nasbench_mo.cli import main
 from nasbench_mo.errors import ExhaustedError, ObjectiveError, RunError, SearcherError, SpecError
-from nasbench_mo.experiment import Run, run, run_many
+from nasbench_mo.experiment import Run, replay, run, run_many
 from nasbench_mo.experiment.storage import identity_from_dict, identity_to_dict
 from nasbench_mo.objective import Objective
 from nasbench_mo.search import Searcher, searcher
@@ -397,6 +397,23 @@ def test_front_and_hypervolume_are_those_of_the_full_trainings() -> None:
     assert curve[-1] == pytest.approx(found.hypervolume_share())
     for x, f, e in zip(found.X, found.F, found.epochs.tolist(), strict=True):
         np.testing.assert_array_equal(problem.evaluate(x[None], epochs=e)[0], f)
+
+
+@pytest.mark.parametrize("limits", [{"budget": 10, "workers": 2}, {"budget_seconds": 900.0}, {"budget_joules": 4e8}])
+@pytest.mark.parametrize("name", ["mo-asha", "nsga2"])
+def test_a_run_with_epochs_workers_or_another_budget_is_replayed(name: str, limits: Any, tmp_path: Path) -> None:
+    problem = curves()
+    found = run(problem, name, seed=4, out=tmp_path / "run.parquet", **limits)
+    published = Run.load(tmp_path / "run.parquet", problem=problem)
+    again = replay(published)
+    assert again.equal, str(again.difference)
+    assert_same_run(again.replayed, found)
+    if published.epochs is not None:
+        published.epochs = published.epochs.copy()
+        published.epochs[3] = next(e for e in (1, 3) if e != published.epochs[3])
+        changed = replay(published).difference
+        assert changed is not None
+        assert (changed.evaluation, changed.column) == (3, "epochs")
 
 
 def test_a_run_with_epochs_is_written_and_read(tmp_path: Path) -> None:

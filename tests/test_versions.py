@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,7 +75,11 @@ def test_the_report_is_of_this_machine_and_cache(cache, capsys):
     assert {"core", "processor", "cache"} <= {line.split(" ")[0] for line in printed.splitlines()}
 
 
-def test_every_installed_dependency_of_this_package_has_its_module():
+def test_every_installed_dependency_of_this_package_has_its_module(monkeypatch):
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [f"{r}; extra == '{name}'" for name, group in project["optional-dependencies"].items() for r in group]
+    monkeypatch.setattr(module, "requires", lambda name: project["dependencies"] + extras)
+    assert len(versions().dependencies) > 30
     for one in versions().dependencies:
         assert one.importable == (one.version is not None), one
 
