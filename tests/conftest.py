@@ -24,7 +24,6 @@ OF_EXTRAS = frozenset(
         "dask_jobqueue",
         "distributed",
         "gpytorch",
-        "hatchling",
         "importlinter",
         "ipykernel",
         "mypy",

@@ -257,6 +257,8 @@ def test_names_of_built_ins_are_found_without_looking_for_plug_ins(broken: Path,
 
 
 def test_the_artefacts_of_the_example_are_made_again_by_its_script(installed: Path, tmp_path: Path) -> None:
+    import sklearn  # noqa: F401  # the script fits a model, in a process of its own
+
     script = f"import runpy, sys; sys.argv = ['make', {str(tmp_path / 'again')!r}]; "
     script += f"runpy.run_path({str(EXAMPLE / 'make_artefacts.py')!r}, run_name='__main__')"
     done = run(script, sites=[installed], cache=tmp_path)
