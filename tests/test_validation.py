@@ -22,6 +22,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
+from validation_helpers import NB, fake_run, write_images
 
 import nasbench_mo as nmo
 from nasbench_mo.benchmark.constraint import Constraint
@@ -37,37 +38,19 @@ from nasbench_mo.errors import (
 )
 from nasbench_mo.objective import Objective
 from nasbench_mo.profiling.latency import LatencyProtocol
-from nasbench_mo.space.nb201 import NB201, Skeleton
+from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.table import Table
 from nasbench_mo.training import datasets
 from nasbench_mo.training.datasets import check_image_size, find_dataset, read_cifar10, read_digits
 from nasbench_mo.training.images import Images, ImageSet
 from nasbench_mo.training.metrics import Scores
 from nasbench_mo.training.trainer import Recipe
-from nasbench_mo.validation import shortlist
 from nasbench_mo.validation.comparison import Correction, Coverage, LevelAgreement, RankAgreement, ranks, resampled_taus
 from nasbench_mo.validation.shortlist import Chosen, choose
 from nasbench_mo.validation.shortlist_profile import Profile, profile
 from nasbench_mo.validation.study import Study, Trained, _Job
 
-NB = NB201()
 PROBLEM = "nb201s-c10-epyc-v1"
-
-
-def split(n: int, *, seed: int, size: int = 8) -> dict[str, np.ndarray]:
-    """Three classes told apart by their colour."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % 3
-    colour = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]])[labels]
-    pixels = np.clip(colour[:, None, None, :] + rng.normal(0, 90, (n, size, size, 3)), 0, 255)
-    return {"pixels": pixels.astype(np.uint8), "labels": labels}
-
-
-def write_images(path: Path, *, size: int = 8, n_train: int = 60) -> Path:
-    parts = {"train": split(n_train, seed=0, size=size), "valid": split(30, seed=1, size=size)}
-    parts["test"] = split(31, seed=2, size=size)
-    np.savez(path, **{f"{name}_{what}": values for name, part in parts.items() for what, values in part.items()})
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -171,37 +154,6 @@ def test_images_that_the_network_cannot_halve_are_refused(tmp_path):
 
 
 # ---------------------------------------------------------------------- shortlist
-
-
-def fake_run(F: list[list[float]], *, deviation: list[float] | None = None, monkeypatch: Any = None) -> Any:
-    """A run of given values over distinct cells with a convolution each, none the twin of another."""
-    X = nmo.space("nb201").enumerate()
-    X = X[~NB.degenerate(X)]
-    _, first = np.unique(NB.equivalence_class(X), return_index=True)
-    X = X[np.sort(first)[100 : 100 + len(F)]]
-    values = np.array(F)
-    objectives = [
-        Objective(name="error", unit="percent", kind="predicted"),
-        Objective(name="cost", unit="ms", kind="modelled"),
-    ]
-    problem = nmo.Problem.from_function(
-        "toy-v1", lambda X: np.zeros((len(X), 2)), search_space=NB, objectives=objectives
-    )
-    front = np.flatnonzero(nmo.nondominated(values))
-    if monkeypatch is not None:
-        found = np.column_stack([np.array(deviation), np.full(len(F), np.nan)])
-        monkeypatch.setattr(shortlist, "deviations", lambda problem, X: found)
-    return SimpleNamespace(
-        identity=SimpleNamespace(problem="toy-v1", data_hash="0", objectives=tuple(objectives)),
-        problem=problem,
-        X=X,
-        F=values,
-        archs=NB.decode(X),
-        degenerate=np.zeros(len(F), dtype=bool),
-        infeasible=np.zeros(len(F), dtype=bool),
-        full=np.ones(len(F), dtype=bool),
-        front=lambda: SimpleNamespace(evaluation=front),
-    )
 
 
 #: Two ends, a knee, a point beside the knee, and two dominated ones.
@@ -560,10 +512,10 @@ def test_a_network_that_fails_is_reported_and_tried_again(folder, tmp_path, monk
     chosen = choose(nmo.Run.load(folder / "run.parquet"), top=2)
     real = trainer.Trainer.train
 
-    def failing(self: Any, cell: str, *, seed: int) -> Any:
+    def failing(self: Any, cell: str, **kwargs: Any) -> Any:
         if cell == chosen[0].arch:
             raise RuntimeError("out of luck")
-        return real(self, cell, seed=seed)
+        return real(self, cell, **kwargs)
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "train", failing)

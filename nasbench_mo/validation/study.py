@@ -2,6 +2,10 @@
 
 A folder belongs to one study: one run's values, one image set, one recipe, the same seeds and networks. A network that
 fails is written down as failed, and tried again when the same study is given again.
+
+A training leaves a checkpoint after every epoch, so whatever ends it (a kill, a worker that dies, a full disk) costs at
+most one epoch, and on a CPU its curve is the same to the bit. A checkpoint that is damaged, or of another training, is
+set aside as ``*.damaged`` with a warning, and the training starts over.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.cluster import Executor
-from nasbench_mo.errors import ArtifactError, SpecError, require
+from nasbench_mo.errors import ArtifactError, RunError, SpecError, require
 from nasbench_mo.objective import Objective
 from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.training.building import check_device, environment, nb201
@@ -32,8 +37,12 @@ from nasbench_mo.validation.shortlist_profile import FAILURES, Profile, profile,
 
 FORMAT_VERSION = 1
 WORK = "work"
+#: Folder in it, of the trainings that are not finished.
+CHECKPOINTS = "checkpoints"
 _IDENTITY = "identity.json"
 _PROFILE = "profile.json"
+
+_log = logging.getLogger(__name__)
 
 #: Called with what is being done, how much of it is finished, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -153,6 +162,11 @@ class _Job:
     device: str
     file: Path
 
+    @property
+    def checkpoint(self) -> Path:
+        """Where the training stands while it is not finished."""
+        return self.file.parent / CHECKPOINTS / f"{self.file.stem}.ckpt"
+
 
 def validate(
     run: SearchedRun,
@@ -176,7 +190,7 @@ def validate(
     dataset
         Images to train on.
     out
-        Folder; finished work is kept in ``out/work``.
+        Folder; finished and unfinished work is kept in ``out/work``.
     recipe
         How to train; by default the image set's.
     seeds
@@ -185,7 +199,7 @@ def validate(
         torch device.
     n_processes, scheduler
         Local processes with one thread each, or a Dask cluster (see :class:`nasbench_mo.cluster.Executor`), whose
-        workers must see the image files.
+        workers must see the image files and ``out``, where their checkpoints are.
     progress
         Called after every training, and while latency is measured.
 
@@ -239,7 +253,7 @@ def validate(
         profile=costs,
         dataset=images.name,
         images_sha256=images.fingerprint,
-        n_images={name: len(getattr(images, name)) for name in ("train", "valid", "test")},
+        n_images={name: len(getattr(recipe.images(images), name)) for name in ("train", "valid", "test")},
         recipe=recipe,
         skeleton=skeleton,
         as_predicted=as_predicted,
@@ -257,7 +271,7 @@ def _identity(
         "problem": run.identity.problem,
         "dataset": images.name,
         "images_sha256": images.fingerprint,
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": recipe.identity,
         "seeds": list(seeds),
         "device": device,
         "networks": [[network.arch, network.role] for network in networks],
@@ -300,6 +314,7 @@ def _train(
             if done.failure is None:
                 found[job.file] = done
     missing = [job for job in jobs if job.file not in found]
+    unwritten: dict[Path, Trained] = {}
     if progress is not None:
         progress("training", len(found), len(jobs))
     with Executor(n_processes=n_processes, cluster=scheduler) as executor:
@@ -310,11 +325,37 @@ def _train(
             done = outcome.value or Trained(
                 arch=job.arch, seed=job.seed, failure=reason(outcome.error or RuntimeError()), environment=None
             )
-            _write_training(job.file, done)
             found[job.file] = done
+            try:
+                _keep(job, done)
+            except OSError as error:  # a full disk: what is in memory is tried again in the end
+                _log.warning("%s could not be written (%s); the other trainings go on", job.file, error.strerror)
+                unwritten[job.file] = done
             if progress is not None:
                 progress("training", len(found), len(jobs))
+    for job in jobs:
+        if job.file in unwritten:
+            _keep_or_say(job, unwritten[job.file])
     return [found[job.file] for job in jobs]
+
+
+def _keep(job: _Job, done: Trained) -> None:
+    """Write what came of a training, and only then forget its checkpoint."""
+    _write_training(job.file, done)
+    if done.failure is None:
+        job.checkpoint.unlink(missing_ok=True)
+
+
+def _keep_or_say(job: _Job, done: Trained) -> None:
+    try:
+        _keep(job, done)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{error.strerror}; make it possible to write there and give the same command again: trainings go on from "
+            "their checkpoints",
+            str(job.file),
+        ) from error
 
 
 def _run_job(job: _Job) -> Trained:
@@ -323,10 +364,28 @@ def _run_job(job: _Job) -> Trained:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in another order would be other bits
     try:
-        result = _trainer(job).train(job.arch, seed=job.seed)
+        result = _continued(job)
     finally:
         torch.set_num_threads(threads)
     return Trained.of(result, arch=job.arch, seed=job.seed, environment=environment(job.device))
+
+
+def _continued(job: _Job) -> TrainingResult:
+    """Train from the checkpoint where there is one that can be used."""
+    trainer = _trainer(job)
+    try:
+        return _train_network(trainer, job)
+    except (ArtifactError, RunError) as error:
+        if not job.checkpoint.exists():
+            raise
+        aside = job.checkpoint.with_suffix(".damaged")
+        job.checkpoint.replace(aside)
+        _log.warning("%s. It was set aside as %s, and the training starts over", error, aside.name)
+        return _train_network(trainer, job)
+
+
+def _train_network(trainer: Trainer, job: _Job) -> TrainingResult:
+    return trainer.train(job.arch, seed=job.seed, checkpoint=job.checkpoint, stop_when_diverged=True)
 
 
 _kept: dict[tuple[str, str, str], Trainer] = {}
