@@ -37,7 +37,6 @@ from nasbench_mo.errors import (
     UnknownNameError,
 )
 from nasbench_mo.objective import Objective
-from nasbench_mo.profiling.latency import LatencyProtocol
 from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.table import Table
 from nasbench_mo.training import datasets
@@ -47,7 +46,7 @@ from nasbench_mo.training.metrics import Scores
 from nasbench_mo.training.trainer import Recipe
 from nasbench_mo.validation.comparison import Correction, Coverage, LevelAgreement, RankAgreement, ranks, resampled_taus
 from nasbench_mo.validation.shortlist import Chosen, choose
-from nasbench_mo.validation.shortlist_profile import Profile, profile
+from nasbench_mo.validation.shortlist_profile import Profile
 from nasbench_mo.validation.study import Study, Trained, _Job
 
 PROBLEM = "nb201s-c10-epyc-v1"
@@ -560,33 +559,6 @@ def test_a_killed_validation_goes_on(folder, tmp_path, monkeypatch, capsys):
     assert "remain nondominated" in text
     assert len(list(work.glob("*-seed0.json"))) == 3
     assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
-
-
-def test_a_network_that_cannot_be_measured_fails_alone(monkeypatch):
-    pytest.importorskip("onnxruntime")
-    from nasbench_mo.validation import shortlist_profile
-
-    class Fake:
-        device, runtime = "X1", "fake 1"
-
-        def probe(self, model: bytes, setting: Any, *, quantity: str) -> Any:
-            if model == b"bad":
-                raise RuntimeError("does not load")
-            turns = iter(range(1, 1000))
-            return lambda: float(next(turns))
-
-    monkeypatch.setattr(shortlist_profile, "backend_of", lambda device, protocol: Fake())
-    monkeypatch.setattr(shortlist_profile, "onnx_network", lambda arch, skeleton: arch.encode())
-    monkeypatch.setattr(shortlist_profile, "DEPLOYED", LatencyProtocol(rounds=101, runs=1))
-    found = profile(["good", "bad", "fine"], skeleton=Skeleton(), as_predicted=Skeleton(), device="cuda")
-    assert found.failures == {"bad": "RuntimeError: does not load"}
-    assert found.latency_us["p50"].tolist() == pytest.approx([51.0, np.nan, 51.0], nan_ok=True)
-    assert found.latency_us["p99"][0] == 100.0  # of 1, 2, ..., 101
-    assert found.as_predicted_us[0] == pytest.approx(2.1)  # the 10 % quantile of 1, 2, ..., 12
-    assert np.isnan(found.memory_mib).all()
-    assert "processor only" in found.no_memory_because
-    same = Profile.from_dict(json.loads(json.dumps(found.to_dict())))
-    assert same.to_dict() == found.to_dict()
 
 
 def test_jobs_and_results_travel_between_processes(folder):

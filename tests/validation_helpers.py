@@ -86,6 +86,7 @@ def no_profile(archs: Sequence[str], **_: Any) -> Profile:
         memory_mib=np.full(len(archs), np.nan),
         failures={},
         no_memory_because="not asked",
+        no_energy_because="not asked",
     )
 
 

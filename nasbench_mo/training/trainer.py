@@ -488,12 +488,17 @@ def channel_statistics(images: Images) -> tuple[NDArray[np.float32], NDArray[np.
     return pixels.mean(axis=0).astype(np.float32), pixels.std(axis=0).astype(np.float32)
 
 
+def normalised(images: Images, *, statistics: tuple[Any, Any]) -> NDArray[np.float32]:
+    """Images (n, c, h, w) with channels of mean 0 and deviation 1, a view of channels that are last in memory."""
+    mean, deviation = statistics
+    values: NDArray[np.float32] = (images.pixels.astype(np.float32) - mean) / np.maximum(deviation, _LEAST_DEVIATION)
+    return values.transpose(0, 3, 1, 2)
+
+
 def prepared(images: Images, *, statistics: tuple[Any, Any], device: str) -> tuple[Any, Any]:
     """Normalised images (n, c, h, w), channels last in memory, and labels (n,) as tensors."""
     torch = require("torch", extra="train")
-    mean, deviation = statistics
-    normalised = (images.pixels.astype(np.float32) - mean) / np.maximum(deviation, _LEAST_DEVIATION)
-    pixels = torch.from_numpy(normalised).permute(0, 3, 1, 2)  # in memory the channels stay last
+    pixels = torch.from_numpy(normalised(images, statistics=statistics))  # in memory the channels stay last
     return pixels.to(device), torch.from_numpy(images.labels).to(device)
 
 
