@@ -133,13 +133,20 @@ class RemoteDevice:
             'rm -rf "$d"; exit $s'
         )
         command = f"exec sh -c {shlex.quote(script)}"  # whatever the login shell is
-        for line in self._said(command, given=archive):
-            if line.get("end"):
-                return
-            yield line
-        raise DeviceError(
-            f"{self.url} ended before it was done; what was measured is kept, and the same command goes on"
-        )
+        ended = False
+        try:
+            for line in self._said(command, given=archive):
+                if line.get("end"):
+                    ended = True  # but it still tidies up
+                else:
+                    yield line
+        except DeviceError:
+            if not ended:
+                raise
+        if not ended:
+            raise DeviceError(
+                f"{self.url} ended before it was done; what was measured is kept, and the same command goes on"
+            )
 
     def _said(self, command: str, *, given: bytes) -> Iterator[dict[str, Any]]:
         """Run a command there with some input, and yield the JSON lines that it says."""
