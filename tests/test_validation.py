@@ -29,6 +29,7 @@ from nasbench_mo.benchmark.constraint import Constraint
 from nasbench_mo.cli import main
 from nasbench_mo.errors import (
     ArtifactError,
+    DownloadError,
     FormatError,
     ObjectiveError,
     RunError,
@@ -103,6 +104,58 @@ def test_cifar10_is_read_from_the_binary_version(tmp_path):
     (tmp_path / "data_batch_3.bin").write_bytes(b"\x01" * 3000)
     with pytest.raises(FormatError, match="records of 3073 bytes"):
         read_cifar10(tmp_path)
+
+
+def test_cifar10_is_read_from_the_python_version_and_runs_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (6, 30, 3072), dtype=np.uint8)
+    labels = list(range(10)) * 3
+    for name, x in zip(datasets.CIFAR10_PYTHON, pixels, strict=True):
+        (tmp_path / name).write_bytes(pickle.dumps({b"data": x, b"labels": labels, b"batch_label": b"made up"}))
+    found = find_dataset("cifar10", folder=tmp_path).read()
+    assert [len(found.train), len(found.valid), len(found.test)] == [130, 20, 30]
+    assert np.array_equal(found.test.pixels[7], pixels[5, 7].reshape(3, 32, 32).transpose(1, 2, 0))
+    assert found.test.labels.tolist() == labels
+    (tmp_path / "data_batch_2").write_bytes(pickle.dumps({"data": pixels[0][:, :99], "labels": labels}))
+    with pytest.raises(FormatError, match="expected 'data' of"):
+        read_cifar10(tmp_path)
+    (tmp_path / "data_batch_2").write_bytes(pickle.dumps(Path))
+    with pytest.raises(FormatError):
+        read_cifar10(tmp_path)
+
+
+def test_openml_is_asked_once_and_split_by_class(monkeypatch, cache):
+    sklearn_datasets = pytest.importorskip("sklearn.datasets")
+    asked: list[dict[str, Any]] = []
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 256, (50, 3 * 64)).astype(np.float64)
+
+    def fetch(**given: Any) -> Any:
+        asked.append(given)
+        return SimpleNamespace(data=rows, target=np.array(["cat", "dog"] * 25))
+
+    monkeypatch.setattr(sklearn_datasets, "fetch_openml", fetch)
+    found = find_dataset("openml:animals").read()
+    assert [len(found.train), len(found.valid), len(found.test)] == [30, 10, 10]
+    assert (found.name, found.n_classes) == ("openml:animals", 2)
+    assert np.bincount(found.valid.labels).tolist() == [5, 5]
+    everything = np.concatenate([p.pixels for p in (found.train, found.valid, found.test)])
+    expected = rows.astype(np.uint8).reshape(50, 3, 8, 8).transpose(0, 2, 3, 1)
+    assert sorted(e.tobytes() for e in everything) == sorted(np.ascontiguousarray(e).tobytes() for e in expected)
+    assert asked[0]["name"] == "animals"
+    assert asked[0]["data_home"] == str(cache / "openml")
+    find_dataset("openml:554").read()
+    assert asked[1]["data_id"] == 554
+    rows = rows[:, :100] + 200
+    with pytest.raises(FormatError, match="square images"):
+        find_dataset("openml:animals").read()
+
+    def offline(**given: Any) -> Any:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(sklearn_datasets, "fetch_openml", offline)
+    with pytest.raises(DownloadError, match="Network is unreachable"):
+        find_dataset("openml:animals").read()
 
 
 def test_cifar10_is_read_from_jpegs(tmp_path, monkeypatch):
@@ -598,7 +651,7 @@ def with_changes(call: list[str], **changes: object) -> list[str]:
         ({"run": "nowhere.parquet"}, "nowhere.parquet does not exist"),
         ({"run": "toy.npz"}, "not a readable run file"),
         ({"dataset": "none.npz"}, "none.npz does not exist"),
-        ({"dataset": "mnist"}, "the image sets are digits, gtsrb16, cifar10"),
+        ({"dataset": "mnist"}, "the image sets are digits, gtsrb16, cifar10, openml:NAME"),
         ({"dataset": "cifar10", "images": "."}, "has neither cifar10_jpeg.npz"),
         ({"dataset": "odd.npz"}, "must be a multiple of 4"),
         ({"dataset": "flat.npz"}, "must be square"),

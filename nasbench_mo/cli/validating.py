@@ -44,7 +44,7 @@ def validate(request: ValidateRequest, *, as_json: bool) -> None:
     """Validate as asked, write the report, and print its findings."""
     from nasbench_mo.validation import Target, append_measured, choose, make_report, write_report
     from nasbench_mo.validation import validate as train_and_profile
-    from nasbench_mo.validation.measured_rows import MEASURED
+    from nasbench_mo.validation.measured_rows import MEASURED, own_table
 
     if request.out.exists() and not request.out.is_dir():
         raise RunError(f"--out {request.out} is a file; give the name of a folder")
@@ -57,6 +57,8 @@ def validate(request: ValidateRequest, *, as_json: bool) -> None:
     target = Target(
         device=request.device, provider=request.provider, precision=request.precision, n_threads=request.threads
     )
+    if request.append_to is not None:
+        own_table(request.append_to)
     networks = choose(finished, top=request.top, controls=request.controls)
     with progress_lines(f"validating {len(networks)} networks", hidden=as_json) as progress:
         study = train_and_profile(

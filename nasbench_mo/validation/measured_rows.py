@@ -128,12 +128,10 @@ def append_measured(measured: Table, path: Path) -> Table:
             table = append_measured(nmo.table(f"{folder}/measured.parquet"), Path("mine.parquet"))
         tell_measured(searcher, table, ["valid_error_mean_percent", "latency_p50_us"])
     """
-    if path.suffix != ".parquet":
-        raise SpecError(f"expected the name of a Parquet file, such as mine.parquet; got {path}")
-    before = Table.open(path) if path.is_file() else None
+    before = own_table(path)
     tables = [measured] if before is None else [before, measured]
     if before is not None:
-        _check_same_kind(before, measured)
+        _check_same_columns(before, measured)
     archs = list(dict.fromkeys(arch for table in tables for arch in table.archs))
     place = {arch: i for i, arch in enumerate(archs)}
     encodings = np.empty((len(archs), len(measured.header.cardinalities)), dtype=np.int16)
@@ -157,18 +155,33 @@ def append_measured(measured: Table, path: Path) -> Table:
     return Table.open(path)
 
 
-def _check_same_kind(before: Table, measured: Table) -> None:
-    """Refuse to mix what is not of one kind."""
-    if (before.path.parent / "card.md").is_file():
+def own_table(path: Path) -> Table | None:
+    """The table of architectures of NAS-Bench-201 to which rows may be added; None where there is none yet.
+
+    Raises
+    ------
+    SpecError
+        It is of another space, or a published one, which is never edited.
+    FormatError
+        The file is no table.
+    """
+    if path.suffix != ".parquet":
+        raise SpecError(f"expected the name of a Parquet file, such as mine.parquet; got {path}")
+    if not path.is_file():
+        return None
+    if (path.parent / "card.md").is_file():
+        raise SpecError(f"{path} is a published table, which is never edited; give the name of a file of your own")
+    found = Table.open(path)
+    if (found.header.space, found.header.rows) != ("nb201", "architecture"):
         raise SpecError(
-            f"{before.path} is a published table, which is never edited; give the name of a file of your own"
+            f"{path} is a table of {found.header.rows}s of {found.header.space!r}; expected architectures of 'nb201': "
+            "give the name of another file"
         )
-    kinds = [(table.header.space, table.header.rows, table.header.cardinalities) for table in (before, measured)]
-    if kinds[0] != kinds[1]:
-        raise SpecError(
-            f"{before.path} is a table of {before.header.rows}s of {before.header.space!r}; expected architectures of "
-            f"{measured.header.space!r}: give the name of another file"
-        )
+    return found
+
+
+def _check_same_columns(before: Table, measured: Table) -> None:
+    """Refuse two quantities under one name."""
     for name in measured.columns:
         if name in before.objectives and before.objectives[name] != measured.objectives[name]:
             raise ObjectiveError(
