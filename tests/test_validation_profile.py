@@ -133,6 +133,33 @@ def test_a_model_that_does_not_load_or_run_fails_alone_in_the_runtime() -> None:
     assert found[-1] == Failed(series=ENERGY, key="good", why="none here")
 
 
+@pytest.mark.parametrize(
+    ("changes", "inputs"),
+    [
+        ({"precision": "int8"}, {"QuantizeLinear"}),
+        ({"precision": "fp16"}, {"Cast"}),
+        ({"device": "cuda", "precision": "fp16"}, set()),  # torch takes the float model
+    ],
+)
+def test_models_come_in_the_precision_that_the_bench_wants(changes: dict[str, str], inputs: set[str]) -> None:
+    onnx = pytest.importorskip("onnx")
+    seen: list[set[str]] = []
+
+    class Looking(KnownBench):
+        def readings(self, series: tuple[Series, ...], **given: Any) -> Iterator[Reading | Failed]:
+            for one in series:
+                seen.extend({n.op_type for n in onnx.load_from_string(m).graph.node} for m in one.models.values())
+            return super().readings(series, **given)
+
+    found = profiled(Looking(), **changes)
+    assert len(seen) == 6
+    assert all(inputs <= kinds for kinds in seen)
+    if not inputs:
+        assert not any({"Cast", "QuantizeLinear"} & kinds for kinds in seen)
+    assert found.precision == changes["precision"]
+    assert found.n_threads == (None if "device" in changes else 1)
+
+
 # ---------------------------------------------------------------------- turns, warm-up, cores
 
 

@@ -16,13 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from validation_helpers import NB
+from validation_helpers import NB, chosen_of, fake_run, write_images
 
 from nasbench_mo.errors import DeviceError, SpecError
 from nasbench_mo.profiling import LatencyProtocol
 from nasbench_mo.profiling.remote import COMMAND, Address, RemoteDevice
 from nasbench_mo.space.nb201 import Skeleton
-from nasbench_mo.validation import Target, shortlist_profile
+from nasbench_mo.training.datasets import find_dataset
+from nasbench_mo.training.trainer import Recipe
+from nasbench_mo.validation import Study, Target, shortlist_profile, validate
 from nasbench_mo.validation.shortlist_profile import Profile, profile
 
 pytest.importorskip("onnxruntime", reason="profiling needs the extra 'profile'")
@@ -201,6 +203,31 @@ def test_a_model_that_does_not_load_there_fails_alone(
     found = profiled(url(), work=tmp_path / "work")
     assert "INVALID_PROTOBUF" in found.failures[CELLS[0]]
     assert np.isnan(found.latency_us["p50"]).tolist() == [True, False]
+
+
+def test_a_validation_trains_here_and_measures_there(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device goes away after the trainings; the same call trains nothing again."""
+    pytest.importorskip("torch", reason="training needs the extra 'train'")
+    run = fake_run([[0.0, 1.0], [1.0, 0.0]])
+    images = find_dataset(str(write_images(tmp_path / "toy.npz")))
+    target = Target(device=url())
+
+    def validated() -> Study:
+        recipe = Recipe(channels=4, epochs=1, batch_size=30)
+        return validate(run, chosen_of(run, n=2), dataset=images, out=tmp_path / "out", recipe=recipe, target=target)
+
+    with monkeypatch.context() as patch, pytest.raises(DeviceError, match="went away"):
+        patch.setenv(COMMAND, str(write_script(tmp_path / "leaving", _GOES_AWAY.format(lines=6))))
+        validated()
+    monkeypatch.delattr("nasbench_mo.training.trainer._one_epoch")
+    found = validated()
+    assert not any(done.failure for done in found.trained)
+    assert found.device == "cpu"
+    assert found.profile.device == RemoteDevice(url()).identity()["device"]
+    assert (found.profile.latency_us["p50"] > 0).all()
+    assert log.exists()
 
 
 # ---------------------------------------------------------------------- a real sshd

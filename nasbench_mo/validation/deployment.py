@@ -26,14 +26,14 @@ def calibration_images(images: ImageSet, *, statistics: tuple[Any, Any]) -> NDAr
 
 
 def at_precision(model: bytes, *, precision: str, images: NDArray[np.float32] | None) -> bytes:
-    """A float model in another precision; that of a GPU in torch (``bf16``) is left to torch.
+    """A float model in another precision.
 
     Parameters
     ----------
     model
         ONNX model of some images at once.
     precision
-        ``fp32``, ``int8``, ``fp16`` or ``bf16``.
+        ``fp32``, ``int8`` or ``fp16``.
     images
         What ``int8`` is calibrated on; standard normal ones by default.
     """

@@ -180,13 +180,14 @@ def profile(
     """
     bench = bench or target.bench()
     failures: dict[str, str] = {}
+    precision = "fp32" if target.runs_on == "torch" else target.precision  # torch rounds a float model itself
     shapes = {_TRAINED: (skeleton, DEPLOYED, calibration)}
     if as_predicted is not None:
         shapes[_PREDICTED] = (as_predicted, AS_PREDICTED, None)
     series = tuple(
         Series(
             name=name,
-            models=_models(archs, skeleton=shape, precision=target.precision, images=images, failures=failures),
+            models=_models(archs, skeleton=shape, precision=precision, images=images, failures=failures),
             rounds=tuple(range(protocol.rounds)),
             protocol=protocol,
             settle=name == _TRAINED,
