@@ -89,7 +89,7 @@ class WorkerDiedError(NasbenchMoError, ChildProcessError):
     """Process after process died over one item of work."""
 
 
-class DivergedError(NasbenchMoError, ArithmeticError):
+class DivergedError(NasbenchMoError, ValueError):
     """The loss of a training is no longer a finite number."""
 
 
