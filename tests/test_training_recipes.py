@@ -99,8 +99,8 @@ def test_crops_and_mirroring_are_those_of_loops_over_images() -> None:
     augment = Augmenter(np.random.default_rng(5), n_images=7, black=black, device="cpu")
     draws = np.random.default_rng(5)
     corners, mirrored = draws.integers(0, 2 * CROP_PADDING + 1, (7, 2)), draws.integers(0, 2, 7).astype(bool)
-    assert 0 < mirrored.sum() < 7
-    batch = torch.tensor([4, 0, 6, 2])
+    assert 0 < mirrored[[4, 0, 6, 2, 5, 1]].sum() < 6
+    batch = torch.tensor([4, 0, 6, 2, 5, 1])
     found = augment(torch.from_numpy(pixels).permute(0, 3, 1, 2), batch)
     assert found.is_contiguous(memory_format=torch.channels_last)
     for image, i in zip(found.permute(0, 2, 3, 1).numpy(), batch.tolist(), strict=True):
@@ -118,6 +118,19 @@ def test_augmented_training_repeats_itself_and_is_another(tmp_path: Path) -> Non
     )
     assert same_bits(first, again)
     assert (first.train_loss != plain.train_loss).all()
+
+
+def test_every_epoch_crops_anew_and_a_seed_always_alike() -> None:
+    made = Trainer(images(), recipe=PUBLISHED)
+    batch = torch.arange(20)
+
+    def changed(*, seed: int, epoch: int) -> bytes:
+        augment = made._augmenter(seed=seed, epoch=epoch)
+        assert augment is not None
+        return bytes(augment(made._train[0], batch).numpy().tobytes())
+
+    assert len({changed(seed=s, epoch=e) for s in (0, 1) for e in (1, 2)}) == 4
+    assert changed(seed=0, epoch=2) == changed(seed=0, epoch=2)
 
 
 class StoppedError(Exception):

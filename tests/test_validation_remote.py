@@ -181,6 +181,15 @@ def test_a_device_that_cannot_measure_is_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+def test_a_device_that_stops_early_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its exit code says, it has to say that it is done."""
+    monkeypatch.setenv(COMMAND, str(write_script(tmp_path / "ssh", "#!/bin/sh\necho '{\"cores\": null}'\n")))
+    lines = RemoteDevice(url()).lines({})
+    assert next(lines) == {"cores": None}
+    with pytest.raises(DeviceError, match="ended before it was done"):
+        next(lines)
+
+
 def test_a_machine_without_ssh_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(COMMAND, "/nowhere/ssh")
     with pytest.raises(DeviceError, match="ssh could not be started"):
