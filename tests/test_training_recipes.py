@@ -195,6 +195,51 @@ def test_mixed_precision_computes_in_half_and_keeps_weights_whole(monkeypatch: p
     assert (mixed.train_loss != whole.train_loss).all()
 
 
+def test_a_scaled_loss_trains_alike_and_goes_on_with_its_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU does in float16: the scale is a power of two, so that gradients are the same but for their range."""
+    plain = Trainer(images(), recipe=RECIPE).train(CELL, seed=0)
+    scales: list[float] = []
+
+    def scaling(recipe: Recipe, *, device: str) -> Any:
+        made = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=4)
+        honest = made.update
+        monkeypatch.setattr(made, "update", lambda: scales.append(made.get_scale()) or honest())
+        return made
+
+    monkeypatch.setattr(trainer, "loss_scaler", scaling)
+    path = tmp_path / "a.ckpt"
+    assert same_bits(Trainer(images(), recipe=RECIPE).train(CELL, seed=0, checkpoint=path), plain)
+    assert scales == [2.0**10] * 4 + [2.0**11] * 4 + [2.0**12]  # nine steps
+    honest, seen = trainer._predict, []
+
+    def stopping(*args: Any, **kwargs: Any) -> Any:
+        seen.append(None)
+        if len(seen) == 3:
+            raise StoppedError
+        return honest(*args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr(trainer, "_predict", stopping)
+        Trainer(images(), recipe=RECIPE).train(CELL, seed=0, checkpoint=tmp_path / "b.ckpt")
+    scales.clear()
+    assert same_bits(Trainer(images(), recipe=RECIPE).train(CELL, seed=0, checkpoint=tmp_path / "b.ckpt"), plain)
+    assert scales == [2.0**11] * 2 + [2.0**12]  # and not from the beginning
+
+
+def test_images_and_weights_are_channels_last() -> None:
+    made = Trainer(images(), recipe=RECIPE)
+    assert made._train[0].is_contiguous(memory_format=torch.channels_last)
+    found: list[bool] = []
+
+    def look(network: Any) -> None:
+        kernels = [p for p in network.parameters() if p.ndim == 4]
+        found.extend(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
+
+    made.train(CELL, seed=0, keep=look)
+    assert len(found) > 3
+    assert all(found)
+
+
 def test_the_loss_is_scaled_on_a_gpu_alone() -> None:
     mixed = dataclasses.replace(RECIPE, mixed_precision=True)
     assert not trainer.loss_scaler(mixed, device="cpu").is_enabled()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_mo.errors import FormatError, NasbenchMoError
 from nasbench_mo.profiling import folded_weights, ondevice, onnx_network
 from nasbench_mo.profiling.half import half
 from nasbench_mo.profiling.quantised import quantised
@@ -54,11 +55,23 @@ def scores_at(
     """Scores of a trained network on validation and test in some precision, computed by this processor.
 
     Half precision rounds weights and tensors as a device with it does; sums may be of single precision here.
+
+    Raises
+    ------
+    FormatError
+        onnxruntime does not run the network in the precision.
     """
     calibration = calibration_images(images, statistics=statistics)
     at_once = len(calibration)
     model = trained_model(network, arch=arch, skeleton=skeleton, batch=at_once)
-    loaded = ondevice.session(at_precision(model, precision=precision, images=calibration), provider="cpu", n_threads=1)
+    try:
+        loaded = ondevice.session(
+            at_precision(model, precision=precision, images=calibration), provider="cpu", n_threads=1
+        )
+    except NasbenchMoError:
+        raise
+    except Exception as error:  # onnxruntime's errors have no other base
+        raise FormatError(f"onnxruntime does not run the network in {precision}: {ondevice.reason(error)}") from error
     valid, test = (
         scores(
             split.labels,

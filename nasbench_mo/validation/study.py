@@ -272,7 +272,7 @@ def validate(
     if target.precision != "fp32":
         identity["precision"] = target.precision
     archs = [network.arch for network in networks]
-    with _opened(out / WORK, identity=identity) as work:
+    with _opened(out.resolve() / WORK, identity=identity) as work:  # a worker may be in another folder
         jobs = [
             _Job(
                 arch=arch,
@@ -287,7 +287,6 @@ def validate(
             for seed in seeds
             for arch in archs
         ]
-        trained = _train(jobs, n_processes=n_processes, scheduler=scheduler, progress=progress)
         as_predicted = _predicted_skeleton(run.identity.objectives, images=images, skeleton=skeleton)
         drawn = recipe.images(images)
         measurement = _Measurement(
@@ -298,9 +297,12 @@ def validate(
             calibration=calibration_images(drawn, statistics=channel_statistics(drawn.train))
             if target.precision == "int8"
             else None,
-            work=(work / TURNS).resolve(),
+            work=work / TURNS,
         )
-        costs = _profiled(measurement, path=work / _PROFILE, scheduler=scheduler, progress=progress)
+        with Executor(n_processes=n_processes, cluster=scheduler) as executor:
+            trained = _train(jobs, executor=executor, progress=progress)
+            elsewhere = executor if scheduler is not None and not target.remote else None
+            costs = _profiled(measurement, path=work / _PROFILE, executor=elsewhere, progress=progress)
     return Study(
         problem=problem.id,
         run_hash=fingerprint(run),
@@ -360,9 +362,7 @@ def _opened(work: Path, *, identity: dict[str, Any]) -> Iterator[Path]:
         lock.release()
 
 
-def _train(
-    jobs: Sequence[_Job], *, n_processes: int, scheduler: str | None, progress: Progress | None
-) -> list[Trained]:
+def _train(jobs: Sequence[_Job], *, executor: Executor, progress: Progress | None) -> list[Trained]:
     """Every job once; finished ones are read."""
     found: dict[Path, Trained] = {}
     for job in jobs:
@@ -374,22 +374,21 @@ def _train(
     unwritten: dict[Path, Trained] = {}
     if progress is not None:
         progress("training", len(found), len(jobs))
-    with Executor(n_processes=n_processes, cluster=scheduler) as executor:
-        for outcome in executor.as_completed(_run_job, missing):
-            job = missing[outcome.index]
-            if outcome.error is not None and not isinstance(outcome.error, FAILURES):
-                raise outcome.error
-            done = outcome.value or Trained(
-                arch=job.arch, seed=job.seed, failure=reason(outcome.error or RuntimeError()), environment=None
-            )
-            found[job.file] = done
-            try:
-                _keep(job, done)
-            except OSError as error:  # a full disk: what is in memory is tried again in the end
-                _log.warning("%s could not be written (%s); the other trainings go on", job.file, error.strerror)
-                unwritten[job.file] = done
-            if progress is not None:
-                progress("training", len(found), len(jobs))
+    for outcome in executor.as_completed(_run_job, missing):
+        job = missing[outcome.index]
+        if outcome.error is not None and not isinstance(outcome.error, FAILURES):
+            raise outcome.error
+        done = outcome.value or Trained(
+            arch=job.arch, seed=job.seed, failure=reason(outcome.error or RuntimeError()), environment=None
+        )
+        found[job.file] = done
+        try:
+            _keep(job, done)
+        except OSError as error:  # a full disk: what is in memory is tried again in the end
+            _log.warning("%s could not be written (%s); the other trainings go on", job.file, error.strerror)
+            unwritten[job.file] = done
+        if progress is not None:
+            progress("training", len(found), len(jobs))
     for job in jobs:
         if job.file in unwritten:
             _keep_or_say(job, unwritten[job.file])
@@ -486,8 +485,8 @@ def _trainer(job: _Job) -> Trainer:
     return _kept[key]
 
 
-def _profiled(wanted: _Measurement, *, path: Path, scheduler: str | None, progress: Progress | None) -> Profile:
-    """Costs as an earlier call left them, or measured now."""
+def _profiled(wanted: _Measurement, *, path: Path, executor: Executor | None, progress: Progress | None) -> Profile:
+    """Costs as an earlier call left them, or measured now: here, or by a worker where an executor is given."""
     key = {"networks": list(wanted.archs), "target": dataclasses.asdict(wanted.target)}
     if path.is_file():
         fields = _read_json(path)
@@ -500,11 +499,10 @@ def _profiled(wanted: _Measurement, *, path: Path, scheduler: str | None, progre
                 ) from error
             if not found.failures:
                 return found
-    if scheduler is None or wanted.target.remote:
+    if executor is None:
         made = _measured(wanted, progress=progress)
     else:
-        with Executor(cluster=scheduler) as executor:
-            (made,) = executor.ordered(_measured, [wanted])
+        (made,) = executor.ordered(_measured, [wanted])
     text = json.dumps({**key, "profile": made.to_dict()}, indent=1, allow_nan=False)
     write_atomic(path, f"{text}\n".encode())
     return made
