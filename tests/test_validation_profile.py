@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from nasbench_mo.profiling.quantised import quantised
 from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.validation import Target, shortlist_profile
 from nasbench_mo.validation.shortlist_profile import Profile, profile
-from nasbench_mo.validation.target import PRECISIONS, PackageCounter
+from nasbench_mo.validation.target import PRECISIONS, PackageCounter, _gpu_counter
 
 pytest.importorskip("onnxruntime", reason="profiling needs the extra 'profile'")
 
@@ -431,6 +433,87 @@ def test_the_processors_counter_is_read_or_says_why_not(tmp_path: Path) -> None:
     assert "no RAPL counter" in str(PackageCounter(EnergyMeter(tmp_path / "absent")).why_not)
 
 
+def test_a_gpu_without_zeus_has_no_energy_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zeus.monitor", None)
+    counter, why = _gpu_counter(0, wait_for_torch=False)
+    assert counter is None
+    assert "nasbench-mo[energy]" in str(why)
+
+
+def test_zeus_is_not_asked_to_wait_for_torch_where_the_runtime_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+
+    class Monitor:
+        def __init__(self, **options: Any) -> None:
+            told.append(options)
+
+        def begin_window(self, key: str, *, sync_execution: bool) -> None:
+            told.append((key, sync_execution))
+
+        def end_window(self, key: str, *, sync_execution: bool) -> Any:
+            told.append((key, sync_execution))
+            return SimpleNamespace(gpu_energy={2: 3.5}, time=0.25)
+
+    monkeypatch.setitem(sys.modules, "zeus", ModuleType("zeus"))
+    monkeypatch.setitem(sys.modules, "zeus.monitor", SimpleNamespace(ZeusMonitor=Monitor))
+    counter, why = _gpu_counter(2, wait_for_torch=False)
+    assert counter is not None
+    assert why is None
+    assert counter.window(lambda: told.append("work")) == (3.5, 0.25)
+    assert told == [{"gpu_indices": [2], "cpu_indices": []}, ("window 1", False), "work", ("window 1", False)]
+
+
+def test_a_gpu_is_timed_and_counted_by_its_own_means() -> None:
+    """torch's graphs on CPU tensors, with a clock and a counter that are known."""
+    pytest.importorskip("torch", reason="the GPU's path needs the extra 'train'")
+    from test_profiling_gpu import BUSY_W, IDLE_W, Abacus
+
+    from nasbench_mo.profiling.device_spec import EnergySpec
+    from nasbench_mo.profiling.gpu import TorchBackend
+
+    device = Abacus()
+    asked: list[Windows] = []
+
+    def with_energy(windows: Windows) -> TorchBackend:
+        asked.append(windows)
+        spec = EnergySpec(networks=1, window_s=windows.busy_s, idle_s=windows.idle_s)
+        return TorchBackend(device, protocol=LatencyProtocol(runs=1, warm_up=0), energy=spec)
+
+    class Steps:
+        """A counter that moves at once."""
+
+        name = "abacus"
+
+        def window(self, work: Callable[[], None]) -> tuple[float, float]:
+            return 1.0, 0.001
+
+    bench = LocalBench(
+        lambda protocol: TorchBackend(device, protocol=protocol, energy=None),
+        setting=Setting(precision="fp16"),
+        counter=Steps(),
+        no_energy_because=None,
+        energy_backend_of=with_energy,
+    )
+    models = {"good": onnx_network(CELLS[0], skeleton=SMALL), "bad": b"not a model"}
+    protocol = LatencyProtocol(rounds=2, runs=3, warm_up=1)
+    series = Series(name="trained", models=models, rounds=(0, 1), protocol=protocol, settle=False)
+    found = list(bench.readings((series,), memory={}, energy={"good": models["good"]}))
+    assert [f.key for f in found if isinstance(f, Failed)] == ["bad"]
+    first, second, energy = [f for f in found if isinstance(f, Reading)]
+    assert first.value == second.value
+    assert energy.value == pytest.approx((BUSY_W - IDLE_W) * first.value, rel=1e-6)  # watts times microseconds
+    assert [w.busy_s for w in asked] == [SHORTEST_S]
+    assert bench.cores is None
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(SpecError, match="no CUDA device 1"):
+        Target(device="cuda:1").bench()
+
+
 def test_the_script_for_devices_needs_nothing_of_this_package() -> None:
     """It runs in an interpreter that sees only NumPy and onnxruntime, in the grammar of Python 3.8."""
     import ast
@@ -449,6 +532,4 @@ def test_the_script_for_devices_needs_nothing_of_this_package() -> None:
         )
     }
     assert "nasbench_mo" not in modules
-    import sys
-
     assert modules - sys.stdlib_module_names == {"numpy", "onnxruntime"}
