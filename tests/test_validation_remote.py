@@ -300,7 +300,7 @@ def test_a_connection_that_breaks_is_an_error_and_the_rest_is_measured_later(
     sshd: tuple[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server's process of the connection is killed while the device measures."""
-    monkeypatch.setattr(shortlist_profile, "DEPLOYED", LatencyProtocol(rounds=300, runs=60, warm_up=0))
+    monkeypatch.setattr(shortlist_profile, "DEPLOYED", LatencyProtocol(rounds=300, runs=40, warm_up=0))
     work = tmp_path / "work"
     killed: list[int] = []
 
