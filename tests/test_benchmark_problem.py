@@ -755,7 +755,7 @@ def test_an_unknown_problem_suggests_its_neighbours() -> None:
 
 def test_a_problem_without_its_tables_names_the_import_command() -> None:
     with pytest.raises(
-        ArtifactError, match=r"nb201-help-latency-v1.*not imported.*nasbench-mo import SOURCE PATH.*nb201s-"
+        ArtifactError, match=r"nb201-help-latency-v1.*not imported.*nasbench-mo import help PATH.*nb201s-"
     ):
         nmo.problem("nb201-c10-2080ti_1-v1")
     assert ACCURACY_TABLE in CATALOGUE["nb201-c10-2080ti_1-v1"].missing()

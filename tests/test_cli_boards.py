@@ -144,11 +144,11 @@ def test_an_entry_is_not_overwritten_and_options_are_not_mixed(call: Call, folde
 
 def test_a_wrong_submission_ends_with_two_and_one_sentence(call: Call, folder: Path) -> None:
     assert call("board", "run", "small-v1", "--searcher", "random")[0] == 0
-    path = folder / "random" / "runs.parquet"
+    path = folder / "random" / "values.parquet"
     table = pq.read_table(path)
-    values = table.column("f0").to_pylist()
+    values = table.column("v0").to_pylist()
     values[3] -= 1
-    pq.write_table(table.set_column(table.column_names.index("f0"), "f0", pa.array(values)), path)
+    pq.write_table(table.set_column(0, "v0", pa.array(values, pa.float32())), path)
     for arguments in (("check", "small-v1"), ("rank", "small-v1"), ("check", "small-v1", str(folder / "random"))):
         code, out, err = call("board", *arguments)
         assert (code, out, err.count("\n")) == (2, "", 1)

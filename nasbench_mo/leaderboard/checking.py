@@ -138,8 +138,19 @@ def _check_order(rows: Rows, *, board: Board, name: str) -> NDArray[np.intp]:
 
 def _encodings(rows: Rows, *, mine: NDArray[np.intp], problem: Problem, name: str) -> NDArray[Any]:
     archs = rows.archs[mine]
-    column = "code" if rows.coded else "arch"
-    if rows.coded:
+    column = rows.arch_column
+    if column == "x":
+        d, most = problem.space.n_variables, problem.space.cardinalities - 1
+        if archs.shape[1] < d:
+            raise SubmissionError(
+                f"{name}: row {mine[0]}, column 'x': expected {d} integers for {problem.space.name!r}, got "
+                f"{archs.shape[1]}"
+            )
+        beyond = np.hstack([archs[:, :d] > most, archs[:, d:] > 0]).any(axis=1)
+        why = f"is no architecture of {problem.space.name!r}: {d} integers of at most {most.tolist()}, then zeros"
+        _first(beyond, column, name=name, why=why, values=archs, rows=mine)
+        return archs[:, :d].astype(problem.space.dtype)
+    if column == "code":
         bad = (archs < 0) | (archs >= min(problem.space.size, 1 << 62))
         why = f"is no index of the {problem.space.size} architectures of {problem.space.name!r}"
         _first(bad, column, name=name, why=why, values=archs, rows=mine)
@@ -165,7 +176,7 @@ def _check_distinct(X: NDArray[Any], *, rows: Rows, mine: NDArray[np.intp], prob
         second = order[1:][again]
         at = int(second.min())
         arch = problem.space.decode(X[at][None])[0]
-        column = "code" if rows.coded else "arch"
+        column = rows.arch_column
         raise SubmissionError(
             f"{name}: row {mine[at]}, column {column!r}: {arch!r} was evaluated before in the run of {problem.id!r} "
             f"with seed {seed[at]}; a repeated architecture costs nothing and makes no row"

@@ -121,7 +121,9 @@ def _against_the_first(results: BoardResults) -> list[str]:
 
 
 def _problem(problem: BoardProblem, *, results: BoardResults) -> str:
-    known = "of the exact front" if problem.exact else "the best known, not of the exact front"
+    known = "of the exact front"
+    if not problem.exact:
+        known = "of the best front known, not of the exact one: shares above 100 % are possible"
     facts = (
         f"Objectives, minimised: {_list(_text(label) for label in problem.objectives)}. "
         f"HV* = {problem.reference_hypervolume:.6g}, {known}."

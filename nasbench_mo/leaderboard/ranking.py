@@ -188,8 +188,8 @@ def _results(
                 about=judges[p].problem.description,
                 objectives=tuple(f"{o.name} [{o.unit}], {o.kind}" for o in judges[p].problem.objectives),
                 reference_hypervolume=judges[p].best_hypervolume,
-                exact=True,
-                true_front=judges[p].true_front,
+                exact=judges[p].exact,
+                true_front=judges[p].reference_front,
                 results={n: scored[n][p].result for n in names},
                 ranks={n: float(r) for n, r in zip(names, ranks[p], strict=True)},
             )
