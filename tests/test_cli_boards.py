@@ -171,8 +171,9 @@ def test_a_board_over_published_tables_says_how_to_import_them(call: Call) -> No
     for arguments in (("run", "nb201-hardware-v1", "--searcher", "random"), ("check", "nb201-hardware-v1")):
         code, _, err = call("board", *arguments)
         assert (code, err.count("\n")) == (2, 1)
-    assert "'nasbench-mo import nats-bench PATH' for nb201-accuracy-measured-v1" in (
-        call("board", "run", "nb201-hardware-v1", "--searcher", "random")[2]
+    assert (
+        "'nasbench-mo import nats-bench PATH' for nb201-accuracy-measured-v1"
+        in (call("board", "run", "nb201-hardware-v1", "--searcher", "random")[2])
     )
 
 
