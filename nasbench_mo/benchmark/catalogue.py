@@ -250,8 +250,8 @@ def _mnasnet(suffix: str, *, costs: tuple[Term, ...], about: str) -> ProblemSpec
         id=f"mnasnets-in1k-{suffix}-v1",
         space="mnasnet",
         terms=(Term(objective=error, values=PredictedValues(predictor="mnasnet-in1k-valerr-linxgb-v1")), *costs),
-        description=f"imagenet predicted validation error of MnasNet-like networks against {about}; embedded, works "
-        "offline; HV* is of the best front known",
+        description=f"imagenet predicted validation error of MnasNet-like networks against {about}; HV* is of the best "
+        "front known; embedded, works offline",
     )
 
 
@@ -262,7 +262,7 @@ def _fbnet(suffix: str, *, costs: tuple[Term, ...], about: str) -> ProblemSpec:
         space="fbnet",
         terms=(Term(objective=missing.origin, values=missing), *costs),
         description=f"missing multiply-accumulates of FBNet networks against {about}; no accuracy of this space is "
-        "published; embedded, works offline; HV* is of the best front known",
+        "published, HV* is of the best front known; embedded, works offline",
     )
 
 
