@@ -12,7 +12,6 @@ import pytest
 from markdown_helpers import fences, run_page
 
 from nasbench_mo.registry import Registry
-from nasbench_mo.space import space
 
 ROOT = Path(__file__).parents[1]
 #: What can be added from outside, each with a page.
@@ -28,7 +27,6 @@ def _forget_plugins() -> None:
         if type(registry) is Registry:
             registry._plugins = None
             registry._reported.clear()
-    space.cache_clear()
 
 
 @pytest.fixture

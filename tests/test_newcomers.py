@@ -82,7 +82,7 @@ def test_a_mistake_in_python_is_answered_in_words(mistake: Callable[[], object],
         ("predict nb201-c10-valer-xgb-v1 x", ["Did you mean 'nb201-c10-valerr-xgb-v1'", "nasbench-mo list predictors"]),
         (f"search {PROBLEM} --searcher NSGA2", ["Did you mean 'nsga2'"]),
         (f"search {PROBLEM} --budget 5 --option pop=3", ["Did you mean 'population'"]),
-        ("board run nb201 --searcher nsga2", ["no board is called 'nb201'", "Present: nb201s-hardware-v1"]),
+        ("board run nb201 --searcher nsga2", ["no board is called 'nb201'", "Present: ", "nb201s-hardware-v1"]),
         (
             "validate nope.parquet --dataset digits --out out",
             ["nope.parquet does not exist", "nasbench-mo search --out"],

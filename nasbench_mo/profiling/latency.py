@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.errors import SpecError, require
+from nasbench_mo.profiling import ondevice
 
 #: Called with the rounds that are done and their number.
 Progress = Callable[[int, int], None]
@@ -137,34 +138,30 @@ class Session:
         Threads inside an operator.
     seed
         Of the input's values.
+    provider
+        Execution provider, of :data:`.ondevice.PROVIDERS`.
 
     Raises
     ------
     MissingDependencyError
         onnxruntime is not installed.
+    RuntimeError
+        onnxruntime takes another provider than the one asked for.
     """
 
-    def __init__(self, model: bytes | str, *, n_threads: int, seed: int) -> None:
-        runtime: Any = require("onnxruntime", extra="profile")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        if n_threads > 1:  # or idle threads of one session keep a core busy while the next one has its turn
-            options.add_session_config_entry("session.force_spinning_stop", "1")
-        self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        (given,) = self._session.get_inputs()
-        values = np.random.default_rng(seed).standard_normal(given.shape).astype(np.float32)
-        self._feed = {given.name: values}
+    def __init__(self, model: bytes | str, *, n_threads: int, seed: int, provider: str = "cpu") -> None:
+        require("onnxruntime", extra="profile")
+        self._session: Any = ondevice.session(model, provider=provider, n_threads=n_threads)
+        self._feed = ondevice.feed_of(self._session, seed=seed)
+
+    def run(self) -> object:
+        """Run once."""
+        return self._session.run(None, self._feed)
 
     def turn_ms(self, protocol: LatencyProtocol, *, clock: Callable[[], int]) -> float:
         """Shortest of the timed runs of one turn."""
         run, feed = self._session.run, self._feed
-        for _ in range(protocol.warm_up):
-            run(None, feed)
-        best = np.inf
-        for _ in range(protocol.runs):
-            began = clock()
-            run(None, feed)
-            best = min(best, clock() - began)
-        return best / 1e6
+        return (
+            ondevice.shortest_us(lambda: run(None, feed), warm_up=protocol.warm_up, runs=protocol.runs, clock=clock)
+            / 1e3
+        )

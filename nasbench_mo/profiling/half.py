@@ -1,0 +1,23 @@
+"""ONNX models in half precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nasbench_mo.errors import require
+
+
+def half(model: bytes) -> bytes:
+    """The float16 form of a float model; what goes in and what comes out stays in single precision.
+
+    Raises
+    ------
+    MissingDependencyError
+        onnx or onnxruntime is not installed.
+    """
+    onnx: Any = require("onnx", extra="profile")
+    converter: Any = require("onnxruntime.transformers.float16", extra="profile")
+    made: bytes = converter.convert_float_to_float16(
+        onnx.load_from_string(model), keep_io_types=True, disable_shape_infer=True
+    ).SerializeToString()
+    return made
