@@ -18,6 +18,7 @@ from nasbench_mo.errors import require
 from nasbench_mo.search.archive_base import ArchiveSearcher, Floats
 from nasbench_mo.search.surrogate import features
 from nasbench_mo.space import SearchSpace
+from nasbench_mo.threads import one_blas_thread
 
 #: Reference point in units of the observed range: 10 % beyond the worst.
 REFERENCE = 1.1
@@ -47,7 +48,8 @@ class BoTorchSearcher(ArchiveSearcher):
 
     Notes
     -----
-    Randomness is forked from torch's global generator, which is as before afterwards. The number of threads is torch's.
+    Randomness is forked from torch's global generator, which is as before afterwards. One thread computes: for
+    matrices as small as these, more of them wait for each other most of the time.
     """
 
     def __init__(
@@ -128,10 +130,15 @@ class BoTorchSearcher(ArchiveSearcher):
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
         """Seed torch's generator, put it back afterwards; warnings of the numerics concern nobody outside."""
-        with self._torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        n_threads = self._torch.get_num_threads()
+        with self._torch.random.fork_rng(devices=[]), warnings.catch_warnings(), one_blas_thread():
             warnings.simplefilter("ignore")
             self._torch.manual_seed(int(self._rng.integers(1 << 31)))
-            yield
+            self._torch.set_num_threads(1)
+            try:
+                yield
+            finally:
+                self._torch.set_num_threads(n_threads)
 
 
 #: Under another name, as the option is called ``features`` too.

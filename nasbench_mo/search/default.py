@@ -26,6 +26,7 @@ from nasbench_mo.search.objective_model import ObjectiveModel
 from nasbench_mo.search.truncated import truncated
 from nasbench_mo.search.unseen import Unseen
 from nasbench_mo.space import SearchSpace
+from nasbench_mo.threads import one_blas_thread
 
 Floats = NDArray[np.float64]
 
@@ -148,14 +149,16 @@ class DefaultSearcher(Searcher):
     def _ask(self, n: int | None) -> NDArray[Any]:
         size = self.batch if n is None else min(n, self.batch)
         if self._features is None:
-            self._begin()
+            with one_blas_thread():
+                self._begin()
         if not self._unseen.n_left:
             raise ExhaustedError(f"searcher {self.name!r}: all {self.space.size} architectures have been proposed")
         self._queue = self._unseen.left(self._queue)
         if len(self._queue):
             proposed, self._queue = self._queue[:size], self._queue[size:]
         elif len(self._archive):
-            proposed = self._by_model(size)
+            with one_blas_thread():
+                proposed = self._by_model(size)
         else:  # nothing was told yet, or degenerate architectures only
             proposed = self._any(size)
         self._unseen.take(proposed)
