@@ -22,7 +22,8 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from nasbench_mo.errors import ArtifactError, DownloadError, UnknownNameError, did_you_mean
+from nasbench_mo.bounded import parse_yaml, read_json, read_text
+from nasbench_mo.errors import ArtifactError, DownloadError, FormatError, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -116,20 +117,18 @@ def read_card(folder: Path) -> dict[str, Any]:
     ArtifactError
         The card has no front matter, or one that is not a YAML mapping.
     """
-    import yaml
-
     card = folder / "card.md"
     try:
-        text = card.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ArtifactError(f"{card}: expected UTF-8 text, got something else ({error})") from error
+        text = read_text(card)
+    except FormatError as error:
+        raise ArtifactError(f"{card}: {error}") from error
     fenced = re.match(r"\s*^---\n(.*?)^---$", text, flags=re.DOTALL | re.MULTILINE)
     if fenced is None:
         raise ArtifactError(f"{card}: expected a YAML front matter between two '---' lines at the top")
     try:
-        front = yaml.safe_load(fenced[1])
-    except yaml.YAMLError as error:
-        raise ArtifactError(f"{card}: the front matter is not YAML: {' '.join(str(error).split())}") from error
+        front = parse_yaml(fenced[1])
+    except FormatError as error:
+        raise ArtifactError(f"{card}: the front matter is not YAML: {error}") from error
     if not isinstance(front, dict):
         raise ArtifactError(f"{card}: the front matter must be a mapping, got {type(front).__name__}")
     return front
@@ -168,7 +167,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
     try:
         yield stage
         stage.chmod(0o777 & ~_umask())
-        if target.exists():
+        if target.exists() or target.is_symlink():  # a link is replaced, not what it points to
             old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
             target.replace(old / "old")
             try:
@@ -283,6 +282,15 @@ class _PartNote:
     total_bytes: int | None
     validator: str | None  # ETag or Last-Modified, as If-Range wants it
 
+    @property
+    def whole(self) -> bool:
+        """Whether the fields have their types: the file may be damaged."""
+        return (
+            isinstance(self.url, str)
+            and (self.total_bytes is None or type(self.total_bytes) is int)
+            and (self.validator is None or (isinstance(self.validator, str) and self.validator.isprintable()))
+        )
+
     def continuable(self, url: str, *, size: int) -> bool:
         """Whether a part of this size may be continued from this address."""
         if self.url != url or (self.total_bytes is None and self.validator is None):
@@ -296,10 +304,10 @@ class _PartNote:
     @classmethod
     def read(cls, part: Path) -> _PartNote | None:
         try:
-            note = cls(**json.loads(cls.path_for(part).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
+            note = cls(**read_json(cls.path_for(part)))
+        except (FileNotFoundError, FormatError, TypeError):
             return None
-        return note
+        return note if note.whole else None
 
     def write(self, part: Path) -> None:
         fields = {"url": self.url, "total_bytes": self.total_bytes, "validator": self.validator}
@@ -439,10 +447,10 @@ def _recorded_hash(target: Path) -> str | None:
     """SHA-256 that the first fetch found, or None before it."""
     record = _record_of(target)
     try:
-        facts = json.loads(record.read_text(encoding="utf-8"))
+        facts = read_json(record)
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except FormatError as error:
         raise ArtifactError(f"{record}: expected JSON, got {error}; delete it to fetch the file anew") from error
     found = facts.get("sha256") if isinstance(facts, dict) else None
     if not isinstance(found, str):

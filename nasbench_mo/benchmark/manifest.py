@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import ManifestError
+from nasbench_mo.bounded import parse_json
+from nasbench_mo.errors import FormatError, ManifestError
 from nasbench_mo.pareto import front, hypervolume, ideal_and_nadir, normalize
 from nasbench_mo.space import SearchSpace
 from nasbench_mo.space.product import ProductSpace
@@ -131,7 +132,7 @@ class Manifest:
             It is not a manifest of this format.
         """
         try:
-            fields: dict[str, Any] = json.loads(text)
+            fields: dict[str, Any] = parse_json(text)
             if fields.pop("format") != FORMAT_VERSION:
                 raise ManifestError(f"expected a manifest of format {FORMAT_VERSION}")
             for name in ("score", "test"):
@@ -140,7 +141,7 @@ class Manifest:
             if "curves" in fields:
                 fields["curves"] = Fingerprint(**_tuples(fields["curves"]))
             return cls(**_tuples(fields))
-        except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except (AttributeError, KeyError, TypeError, FormatError) as error:
             raise ManifestError(f"not a manifest: {error}") from error
 
 

@@ -13,7 +13,14 @@ from nasbench_mo.hardware.workload import workload
 from nasbench_mo.profiling.campaign import Setting
 from nasbench_mo.profiling.latency import LatencyProtocol
 from nasbench_mo.space.nb201 import Skeleton
-from nasbench_mo.specification import is_integer, mapping_of, read_specification, text_of, word_of
+from nasbench_mo.specification import (
+    is_integer,
+    mapping_of,
+    peek_specification,
+    read_specification,
+    text_of,
+    word_of,
+)
 
 Runtime = Literal["onnxruntime", "torch-cuda"]
 #: Precisions that a runtime has.
@@ -227,13 +234,7 @@ class DeviceTableSpec:
 
 def is_device_table(path: Path) -> bool:
     """Whether a specification file is one of a measured device table."""
-    import yaml
-
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return False  # its reader says what is wrong
-    return isinstance(fields, dict) and fields.get("measures") == "latency"
+    return peek_specification(path).get("measures") == "latency"
 
 
 def _settings(value: object, *, runtime: Runtime, place: str) -> list[SettingSpec]:

@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import ArtifactError, SpecError
+from nasbench_mo.bounded import parse_json, read_json
+from nasbench_mo.errors import ArtifactError, FormatError, SpecError
 
 _TURNS = "turns.jsonl"
 _IDENTITY = "identity.json"
@@ -150,8 +151,8 @@ class TurnJournal:
             artifacts.write_atomic(path, (json.dumps(self.identity, indent=1) + "\n").encode())
             return
         try:
-            begun = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            begun = read_json(path)
+        except FormatError as error:
             raise ArtifactError(f"{path} is damaged: {error}; begin in an empty folder") from error
         changed = _difference(begun, self.identity, place="")
         if changed:
@@ -168,8 +169,8 @@ class TurnJournal:
             artifacts.write_atomic(path, whole)
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
-                self._take(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+                self._take(parse_json(line))
+            except (ValueError, KeyError, TypeError, OverflowError) as error:
                 raise ArtifactError(
                     f"{path}, line {number} is damaged ({error!r}); delete the line, and it is measured again"
                 ) from error

@@ -18,8 +18,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from nasbench_mo.artifacts import write_atomic
+from nasbench_mo.bounded import read_json
 from nasbench_mo.cluster import Executor
-from nasbench_mo.errors import ArtifactError, SpecError, require
+from nasbench_mo.errors import ArtifactError, FormatError, SpecError, require
 from nasbench_mo.objective import Objective
 from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.training.building import check_device, environment, nb201
@@ -275,10 +276,10 @@ def _opened(work: Path, *, identity: dict[str, Any]) -> Iterator[Path]:
         raise SpecError(f"another validation works in {work}; wait for it, or give this one another --out") from None
     try:
         path = work / _IDENTITY
-        begun = _read_json(path) if path.is_file() else None
-        if begun is None:
+        if not path.is_file():
             write_atomic(path, (json.dumps(identity, indent=1) + "\n").encode())
-        elif begun != identity:
+        elif (begun := _read_json(path)) != identity:
+            begun = begun if isinstance(begun, dict) else {}
             changed = next((k for k in identity if begun.get(k) != identity[k]), "format")
             raise SpecError(
                 f"{work.parent} holds another study: its {changed} was {_short(begun.get(changed))} and is now "
@@ -406,8 +407,8 @@ def _read_training(path: Path) -> Trained:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return read_json(path)
+    except FormatError as error:
         raise ArtifactError(f"{path} is damaged ({error}); delete it, and what it held is made again") from error
 
 
