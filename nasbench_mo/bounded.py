@@ -12,6 +12,7 @@ import io
 import json
 import re
 import stat
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -58,6 +59,7 @@ _ANY_CAUSE: Final = (
     SyntaxError,
     zipfile.BadZipFile,
     zlib.error,
+    tokenize.TokenError,  # of NumPy's parser of old headers
 )
 
 
@@ -361,7 +363,7 @@ def open_parquet(path: Path | IO[bytes], *, memory_map: bool = False, as_diction
     except FileNotFoundError:
         raise
     except _arrow_errors() as error:
-        raise FormatError(f"not a readable Parquet file: {_reason(error)}") from error
+        raise FormatError(f"not a Parquet file: {_reason(error)}") from error
     if sum(groups) != meta.num_rows or min(groups, default=0) < 0:
         raise FormatError("the footer of the Parquet file contradicts itself about the number of rows")
     if len(set(names)) != len(names):

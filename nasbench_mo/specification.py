@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from nasbench_mo.bounded import read_yaml
 from nasbench_mo.errors import FormatError, SpecError, did_you_mean
 
 Scalar = str | int | float | bool
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 #: A row filter: column name to the values of which a row must have one.
 Where = Mapping[str, tuple[Scalar, ...]]
 
@@ -68,6 +71,23 @@ def text_of(value: object, *, place: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise SpecError(f"{place} must be text, got {value!r}; put it in quotes")
     return value.strip()
+
+
+def folder_name_of(value: object, *, place: str) -> str:
+    """An id that becomes the name of a folder: it cannot lead out of the folder that is to hold it."""
+    if not isinstance(value, str) or not _FOLDER_NAME.fullmatch(value):
+        raise SpecError(
+            f"{place} must be at most 128 letters, digits, '.', '_' and '-', the first a letter or digit; "
+            f"got {str(value)[:200]!r}"
+        )
+    return value
+
+
+def number_of(value: object, *, place: str) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise SpecError(f"{place} must be a finite number, got {value!r}")
+    return value
 
 
 def word_of(value: object, *, place: str, allowed: tuple[str, ...]) -> Any:

@@ -122,6 +122,20 @@ class Manifest:
             del fields["constraints"], fields["n_infeasible"]
         return json.dumps({"format": FORMAT_VERSION, **fields}, indent=1) + "\n"
 
+    def _check(self) -> None:
+        """Raise ManifestError where a field is not of its type, or of another number of objectives."""
+        m = len(self.objectives)
+        facts = [f for f in (self.score, self.test) if f is not None]
+        summaries = [f for f in (self.observed, self.curves, *(f.fingerprint for f in facts)) if f is not None]
+        vectors = [self.reference_point, *(v for f in facts for v in (f.ideal, f.nadir))]
+        vectors += [v for f in summaries for v in (f.mean, f.weighted_mean)]
+        counts = (self.n_architectures, self.n_degenerate, *(f.front_size for f in facts))
+        texts = (self.problem, self.data_hash, *self.objectives, *self.constraints)
+        whole = isinstance(self.score, FrontFacts) and all(_numbers(v, n=m) for v in vectors)
+        whole = whole and all(type(n) is int for n in counts) and all(isinstance(t, str) for t in texts)
+        if not whole or not _numbers(tuple(f.hypervolume for f in facts), n=len(facts)):
+            raise ManifestError(f"not a manifest: its fields are not those of {m} objectives")
+
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Parse the manifest file's text.
@@ -140,9 +154,15 @@ class Manifest:
             fields["observed"] = Fingerprint(**_tuples(fields["observed"]))
             if "curves" in fields:
                 fields["curves"] = Fingerprint(**_tuples(fields["curves"]))
-            return cls(**_tuples(fields))
+            made = cls(**_tuples(fields))
+            made._check()
+            return made
         except (AttributeError, KeyError, TypeError, FormatError) as error:
             raise ManifestError(f"not a manifest: {error}") from error
+
+
+def _numbers(values: Any, *, n: int) -> bool:
+    return isinstance(values, tuple) and len(values) == n and all(type(v) in (int, float) for v in values)
 
 
 def has_exact_front(search_space: SearchSpace) -> bool:

@@ -34,7 +34,7 @@ from nasbench_mo.hardware.asic_mapping import Dataflow
 from nasbench_mo.hardware.shapes import LayerShape, shape_name
 from nasbench_mo.hardware.workload import workload
 from nasbench_mo.objective import Objective
-from nasbench_mo.specification import mapping_of, peek_specification, read_specification, text_of
+from nasbench_mo.specification import folder_name_of, mapping_of, peek_specification, read_specification, text_of
 from nasbench_mo.table import Column, Table, write_table
 
 #: Called with (done, total) layers.
@@ -95,6 +95,7 @@ class GridSpec:
         """Read and check a YAML specification."""
         names = [f.name for f in dataclasses.fields(cls)]
         fields = read_specification(path, allowed=names, required=[name for name in names if name != "shapes"])
+        folder_name_of(str(fields["id"]).replace("{cost}", ""), place=f"{path.name}: id")
         if "shapes" not in fields:
             work = workload(text_of(fields["space"], place=f"{path.name}: space"))
             fields["shapes"] = [dataclasses.asdict(shape) for shape in work.shapes]

@@ -349,6 +349,6 @@ def model_kind(name: str) -> type[StoredModel]:
     SpecError
         There is no such kind.
     """
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise SpecError(f"unknown estimator {name!r}; known: {', '.join(MODELS)}.{did_you_mean(str(name), MODELS)}")
     return MODELS[name]

@@ -14,6 +14,7 @@ from nasbench_mo.profiling.campaign import Setting
 from nasbench_mo.profiling.latency import LatencyProtocol
 from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.specification import (
+    folder_name_of,
     is_integer,
     mapping_of,
     peek_specification,
@@ -210,7 +211,8 @@ class DeviceTableSpec:
         if not is_integer(seed) or seed < 0:
             raise SpecError(f"{place}: sample_seed must be an integer of at least 0, got {seed!r}")
         made: dict[str, Any] = {
-            name: text_of(fields[name], place=f"{place}: {name}") for name in ("id", "networks_id", "space", "about")
+            **{name: text_of(fields[name], place=f"{place}: {name}") for name in ("space", "about")},
+            **{name: folder_name_of(fields[name], place=f"{place}: {name}") for name in ("id", "networks_id")},
         }
         return cls(
             **made,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import SpecError, require
+from nasbench_mo.errors import FormatError, SpecError, require
 
 #: Called with the rounds that are done and their number.
 Progress = Callable[[int, int], None]
@@ -140,6 +140,8 @@ class Session:
 
     Raises
     ------
+    FormatError
+        It is no model that onnxruntime loads.
     MissingDependencyError
         onnxruntime is not installed.
     """
@@ -152,7 +154,10 @@ class Session:
         options.log_severity_level = 3
         if n_threads > 1:  # or idle threads of one session keep a core busy while the next one has its turn
             options.add_session_config_entry("session.force_spinning_stop", "1")
-        self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no common base of their own
+            raise FormatError(f"onnxruntime does not load the model: {' '.join(str(error).split())[:300]}") from error
         (given,) = self._session.get_inputs()
         values = np.random.default_rng(seed).standard_normal(given.shape).astype(np.float32)
         self._feed = {given.name: values}

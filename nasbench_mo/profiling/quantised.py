@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.errors import FormatError, require
-from nasbench_mo.profiling.onnx_graph import OPSET
+from nasbench_mo.profiling.onnx_graph import OPSET, parsed_model
 
 #: Operators with a weight tensor and a bias as second and third input.
 _WEIGHTED = ("Conv", "Gemm")
@@ -44,9 +44,7 @@ def quantised(model: bytes, *, seed: int = 0) -> bytes:
         onnx or onnxruntime is not installed.
     """
     onnx: Any = require("onnx", extra="profile")
-    parsed = onnx.load_from_string(model)
-    if len(parsed.graph.input) != 1:
-        raise FormatError(f"expected a model with one input, got {len(parsed.graph.input)}")
+    parsed = parsed_model(model)
     shape = [d.dim_value for d in parsed.graph.input[0].type.tensor_type.shape.dim]
     images = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
     return _Quantiser(onnx, parsed.graph, ranges=activation_ranges(model, images)).model()
@@ -56,7 +54,7 @@ def activation_ranges(model: bytes, images: NDArray[np.float32]) -> dict[str, Ra
     """Least and largest value of the images and of every tensor that a model computes from them, 0 included."""
     onnx: Any = require("onnx", extra="profile")
     runtime: Any = require("onnxruntime", extra="profile")
-    parsed = onnx.load_from_string(model)
+    parsed = parsed_model(model)
     names = [name for node in parsed.graph.node for name in node.output]
     del parsed.graph.output[:]
     make, real = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
@@ -65,9 +63,12 @@ def activation_ranges(model: bytes, images: NDArray[np.float32]) -> dict[str, Ra
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL  # else tensors are fused away
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    session = runtime.InferenceSession(parsed.SerializeToString(), options, providers=["CPUExecutionProvider"])
     given = parsed.graph.input[0].name
-    computed = session.run(names, {given: images})
+    try:
+        session = runtime.InferenceSession(parsed.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        computed = session.run(names, {given: images})
+    except Exception as error:  # onnxruntime's errors have no common base of their own
+        raise FormatError(f"onnxruntime does not run the graph: {' '.join(str(error).split())[:300]}") from error
     return {name: _range(values) for name, values in zip([given, *names], [images, *computed], strict=True)}
 
 

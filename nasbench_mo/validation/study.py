@@ -358,17 +358,9 @@ def _profiled(
     progress: Progress | None,
 ) -> Profile:
     """Costs as an earlier call left them, or measured now."""
-    if path.is_file():
-        fields = _read_json(path)
-        if isinstance(fields, dict) and fields.get("networks") == list(archs):
-            try:
-                found = Profile.from_dict(fields["profile"])
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
-                raise ArtifactError(
-                    f"{path} is damaged ({error!r}); delete it, and latency is measured again"
-                ) from error
-            if not found.failures:
-                return found
+    found = _kept_profile(path, archs=archs) if path.is_file() else None
+    if found is not None and not found.failures:
+        return found
     made = profile(
         archs,
         skeleton=skeleton,
@@ -379,6 +371,17 @@ def _profiled(
     text = json.dumps({"networks": list(archs), "profile": made.to_dict()}, indent=1, allow_nan=False)
     write_atomic(path, f"{text}\n".encode())
     return made
+
+
+def _kept_profile(path: Path, *, archs: Sequence[str]) -> Profile | None:
+    """What an earlier call measured; None where it was of other networks."""
+    fields = _read_json(path)
+    if not isinstance(fields, dict) or fields.get("networks") != list(archs):
+        return None
+    try:
+        return Profile.from_dict(fields["profile"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error!r}); delete it, and latency is measured again") from error
 
 
 def _predicted_skeleton(objectives: Sequence[Objective], *, images: ImageSet, skeleton: Skeleton) -> Skeleton | None:
