@@ -8,6 +8,7 @@ root folders of the same names. What a user imports or fetches goes to the cache
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import logging
@@ -35,6 +36,12 @@ EMBEDDED_KINDS: tuple[Kind, ...] = ("predictors", "hw_tables", "leaderboards")
 
 #: The file that makes a folder an artefact of a kind; a board's rules are its card.
 _MARKERS: Mapping[Kind, str] = {"leaderboards": "board.yaml"}
+
+
+#: Of renameat2(2).
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+#: Longest name of a file or folder on the common file systems.
+_LONGEST_NAME = 255
 
 
 def cache_dir() -> Path:
@@ -76,6 +83,8 @@ def available(kind: Kind) -> list[str]:
 def find(kind: Kind, identifier: str) -> Path | None:
     """Folder of an artefact, or None where it does not exist."""
     if not identifier or "/" in identifier or "\\" in identifier or identifier.startswith("."):
+        return None
+    if not identifier.isprintable() or len(identifier.encode()) > _LONGEST_NAME:
         return None
     for root in roots(kind):
         if (root / identifier / _MARKERS.get(kind, "card.md")).is_file():
@@ -168,20 +177,45 @@ def staged_folder(target: Path) -> Iterator[Path]:
         yield stage
         stage.chmod(0o777 & ~_umask())
         if target.exists() or target.is_symlink():  # a link is replaced, not what it points to
-            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-            target.replace(old / "old")
-            try:
-                stage.replace(target)
-            except OSError:
-                (old / "old").replace(target)
-                raise
-            finally:
-                shutil.rmtree(old)
+            _replace_folder(stage, target)
         else:
             stage.replace(target)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         raise
+
+
+def _replace_folder(stage: Path, target: Path) -> None:
+    """Put a folder in the place of another one, or of a link, which is removed.
+
+    Where the system can exchange two names at once, as Linux can, a kill leaves the old one or the new one. Elsewhere
+    there is a moment without either, and the old one is then beside it under a name that begins with a dot.
+    """
+    if _exchanged(stage, target):
+        if stage.is_symlink() or not stage.is_dir():
+            stage.unlink()
+        else:
+            shutil.rmtree(stage)
+        return
+    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    target.replace(old / "old")
+    try:
+        stage.replace(target)
+    except OSError:
+        (old / "old").replace(target)
+        raise
+    finally:
+        shutil.rmtree(old)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether two names were exchanged in one step: renameat2(2), which Python does not offer."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # another system, or a C library before glibc 2.28
+        return False
+    done = rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return int(done) == 0  # a file system may not know it
 
 
 def _give_default_permissions(path: Path) -> None:

@@ -96,6 +96,8 @@ def read_text(path: Path, *, at_most: int = MAX_JSON_BYTES) -> str:
 
 # ---------------------------------------------------------------------- JSON
 
+#: Digits of an integer: with more it is beyond float64, and one with 4,300 cannot even be printed.
+_MAX_DIGITS: Final = 300
 #: An escape for half a character: text with one cannot be written to a file.
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -117,7 +119,9 @@ def parse_json(text: str | bytes, *, finite: bool = True) -> Any:
     """
     try:
         written = text if isinstance(text, str) else text.decode(json.detect_encoding(text))
-        options: dict[str, Any] = {"parse_constant": _no_constant, "parse_float": _finite_float} if finite else {}
+        options: dict[str, Any] = {}
+        if finite:
+            options = {"parse_constant": _no_constant, "parse_float": _finite_float, "parse_int": _finite_int}
         value = json.loads(written, **options)
         if _SURROGATE.search(written):
             json.dumps(value, ensure_ascii=False).encode()
@@ -140,6 +144,12 @@ def _finite_float(text: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"the number {text[:40]}")
     return value
+
+
+def _finite_int(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"a number of {len(text):,} digits")
+    return int(text)
 
 
 # ---------------------------------------------------------------------- YAML
@@ -231,6 +241,13 @@ def _yaml_loader(max_depth: int, aliases: bool) -> Any:
                     break  # the base class says what an unhashable key is
             return super().construct_mapping(node, deep=deep)
 
+        def construct_integer(self, node: Any) -> Any:
+            value = super().construct_yaml_int(node)
+            if value.bit_length() > _MAX_DIGITS * 10 // 3:
+                raise FormatError(f"line {node.start_mark.line + 1} has a number of {value.bit_length()} bits")
+            return value
+
+    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_integer)
     return Loader
 
 

@@ -295,12 +295,14 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and let others have it; it stays on disk."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-        if self._lock.is_locked:
-            Path(self._lock.lock_file).unlink(missing_ok=True)
-            self._lock.release()
+        stream, self._stream = self._stream, None
+        try:
+            if stream is not None:
+                stream.close()  # writes what is left, which a full disk refuses
+        finally:
+            if self._lock.is_locked:
+                Path(self._lock.lock_file).unlink(missing_ok=True)
+                self._lock.release()
 
     def remove(self) -> None:
         """Delete and close: the run is complete."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -138,7 +139,9 @@ class TurnJournal:
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._stream is None:
             raise SpecError("a journal is written inside its 'with' block")
-        self._stream.write(json.dumps(line).encode() + b"\n")
+        data = json.dumps(line).encode() + b"\n"
+        if self._stream.write(data) != len(data):  # unbuffered: what does not fit on the disk is no error by itself
+            raise OSError(errno.ENOSPC, "the disk is full; the last turn is measured again", str(self.folder / _TURNS))
 
     def _check_identity(self) -> None:
         path = self.folder / _IDENTITY
