@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-all lint bench clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,10 @@ demo: $(VENV)/.core  ## install the core, search an embedded problem, draw its f
 test: $(VENV)/.all  ## install the extras and run the whole suite
 	$(BIN)/python -m pytest --numprocesses 2
 	$(BIN)/python -m pytest --numprocesses 0 --nbmake --nbmake-timeout=240 notebooks
+
+test-all: test  ## the suite, what takes minutes, and 10,000 damaged files for the readers
+	$(BIN)/python -m pytest --numprocesses 2 -m slow
+	PYTHONPATH=tests $(BIN)/python -m fuzz 10000
 
 lint: $(VENV)/.all  ## ruff, mypy and the floors of the house
 	$(BIN)/ruff check .

@@ -176,10 +176,13 @@ def staged_folder(target: Path) -> Iterator[Path]:
     try:
         yield stage
         stage.chmod(0o777 & ~_umask())
-        if target.exists() or target.is_symlink():  # a link is replaced, not what it points to
-            _replace_folder(stage, target)
-        else:
+        try:
             stage.replace(target)
+        except OSError:
+            # there is one, or another process was faster; a link is replaced, not what it points to
+            if not (target.exists() or target.is_symlink()):
+                raise
+            _replace_folder(stage, target)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         raise

@@ -130,18 +130,23 @@ def bomb(levels: int) -> str:
     ],
     ids=lambda text: text[:30],
 )
-def test_hostile_yaml_is_refused_soon_and_in_little_memory(tmp_path: Path, text: str, message: str) -> None:
+def test_hostile_yaml_is_refused_soon(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "spec.yaml").write_text(text, encoding="utf-8")
     began = time.process_time()
     with pytest.raises(SpecError):
         read_specification(tmp_path / "spec.yaml", allowed=("a", "b"), required=())
     assert time.process_time() - began < 1.0
-    tracemalloc.start()
     with pytest.raises(FormatError, match=message):
         bounded.parse_yaml(text)
+
+
+def test_an_alias_bomb_does_not_unfold() -> None:
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="at most 200,000 values"):
+        bounded.parse_yaml(bomb(9))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most < 100 << 20
+    assert most < 10 << 20
 
 
 def test_aliases_are_counted_as_what_they_unfold_to() -> None:
