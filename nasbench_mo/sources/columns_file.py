@@ -61,7 +61,10 @@ class ColumnFile:
             )
         values = self.load(name)
         if values.dtype.kind == "S":
-            values = np.char.decode(values, "utf-8")
+            try:
+                values = np.char.decode(values, "utf-8")
+            except UnicodeDecodeError as error:
+                raise FormatError(f"{self.path.name}: column {name!r} must hold text in UTF-8: {error}") from error
         if values.dtype.kind == "U":
             values = values.astype(object)
         if values.dtype.kind not in "iufbO":

@@ -104,6 +104,8 @@ def integer(value: Any, *, where: str) -> int:
     converted = number(value, where=where)
     if not converted.is_integer():
         raise FormatError(f"{where}: expected an integer, got {describe(value)}")
+    if abs(converted) >= 1 << 63:
+        raise FormatError(f"{where}: expected an integer of at most 64 bits, got {describe(value)}")
     return int(converted)
 
 
