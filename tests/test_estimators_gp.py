@@ -18,6 +18,7 @@ from nasbench_mo.errors import ArtifactError, SpecError
 
 pytest.importorskip("sklearn", reason="the estimators need the extra 'fit'")
 
+from nasbench_mo.predictor.estimators.base import Z90
 from nasbench_mo.predictor.estimators.deep_gp import DeepGPRegressor
 from nasbench_mo.predictor.estimators.gp import GPRegressor, on_grid
 from nasbench_mo.predictor.estimators.gp_kernel import KernelTerm, covariance, variance
@@ -143,7 +144,7 @@ def test_far_away_nothing_is_known() -> None:
     value, deviation = model.predict(X[:1] + 1e6, return_std=True)
     assert value[0] == pytest.approx(y.mean())
     prior_variance = model.gp_.terms[0].weight + model.gp_.noise
-    assert deviation[0] == pytest.approx(y.std() * np.sqrt(prior_variance))
+    assert deviation[0] == pytest.approx(model.deviation_factor_ * y.std() * np.sqrt(prior_variance))
 
 
 def test_a_further_observation_never_raises_the_deviation() -> None:
@@ -191,6 +192,53 @@ def test_equal_training_rows_do_not_break_the_factorisation() -> None:
     X, y = rows(20)
     model = GPRegressor(target="identity").fit(np.repeat(X, 5, axis=0), np.repeat(y, 5) + np.tile([0, 1, 2, 3, 4], 20))
     assert np.isfinite(model.predict(X)).all()
+
+
+# ---------------------------------------------------------------------- deviations
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_leaving_one_out_equals_predicting_it_from_the_others(kernel: str) -> None:
+    model = GPRegressor(kernel=kernel).fit(*rows(30)).gp_
+    value, deviation = model.leave_one_out()
+    for i in (0, 7, 29):
+        others = np.arange(30) != i
+        left = StoredGP(
+            terms=model.terms,
+            inputs=model.inputs[others],
+            scores=model.scores[others],
+            noise=model.noise,
+            target=model.target,
+            centre=model.centre,
+            spread=model.spread,
+        )
+        expected = left.predict(model.inputs[[i]], return_std=True)
+        np.testing.assert_allclose((value[i], deviation[i]), np.ravel(expected), rtol=1e-6)
+
+
+def heavy_tailed(n: int, *, seed: int) -> tuple[Floats, Floats]:
+    """A smooth function with noise of a t distribution: the deviations of a normal posterior are too wide."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(0, 6, size=(n, 1))
+    return X, np.sin(X[:, 0]) + 0.1 * rng.standard_t(2, size=n)
+
+
+def test_calibrated_intervals_hold_nine_in_ten_where_the_posteriors_do_not() -> None:
+    X, y = heavy_tailed(400, seed=0)
+    Q, truth = heavy_tailed(2000, seed=1)
+    covered = {}
+    for calibrate in (False, True):
+        value, deviation = GPRegressor(target="identity", calibrate=calibrate).fit(X, y).predict(Q, return_std=True)
+        covered[calibrate] = float(np.mean(np.abs(truth - value) <= Z90 * deviation))
+    assert covered[False] > 0.93
+    assert 0.87 < covered[True] < 0.925
+
+
+def test_a_few_rows_hardly_move_the_deviations() -> None:
+    X, y = heavy_tailed(400, seed=0)
+    factor = {n: GPRegressor(target="identity").fit(X[:n], y[:n]).deviation_factor_ for n in (5, 400)}
+    assert abs(np.log(factor[5])) < abs(np.log(factor[400]))
+    assert GPRegressor(calibrate=False).fit(X[:5], y[:5]).deviation_factor_ == 1.0
 
 
 # ---------------------------------------------------------------------- fitting

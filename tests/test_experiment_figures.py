@@ -13,7 +13,7 @@ import nasbench_mo as nmo
 from nasbench_mo.benchmark import Problem
 from nasbench_mo.errors import ObjectiveError, RunError
 from nasbench_mo.experiment import Identity, Run, run, searcher_figures
-from nasbench_mo.experiment.figures import Quantile, censored_spread, to_frame
+from nasbench_mo.experiment.figures import Quantile, censored_spread, exhaustive_share, to_frame
 from nasbench_mo.experiment.figures_page import figures_markdown
 from nasbench_mo.experiment.scale import Scale, published_scale, strict_scale
 
@@ -180,6 +180,20 @@ def test_figures_of_noisy_runs_equal_those_of_every_prefix(tmp_path: Path) -> No
     assert row.checkpoints[0].share.median.value == pytest.approx(np.median(slow[:, 49]))
     firsts = sorted(np.flatnonzero(c >= 0.9)[0] + 1 if (c >= 0.9).any() else INF for c in slow)
     assert row.reaches[0].evaluations.median.known == firsts[1]
+    assert row.exhaustive is not None
+    assert 0 < row.exhaustive.median.value < 1
+    median = f"{row.exhaustive.median.value:.4f} ["
+    page = figures_markdown([row], command="a command", judged_by="a box")
+    assert f"Evaluating every architecture under the same noise reaches {median}" in page
+
+
+def test_exhaustive_search_is_a_search_that_evaluates_everything() -> None:
+    store_synthetic_nb201()
+    problem = nmo.problem("nb201-c10-fpga-v1")
+    whole = run(problem, "random", budget=problem.space.size, seed=1, noise_seed=7)
+    share = exhaustive_share(problem, noise_seed=7, scale=published_scale(problem))
+    assert share == pytest.approx(whole.hypervolume_share(), rel=1e-12)
+    assert share != exhaustive_share(problem, noise_seed=8, scale=published_scale(problem))
 
 
 def _parts(one: Run, n: int) -> dict[str, object]:
@@ -198,7 +212,9 @@ def test_without_noise_a_search_sees_what_it_is_judged_by_and_the_run_says_so(tm
     np.testing.assert_array_equal(finished.F, problem.evaluate(finished.X))
     assert finished.identity != run(problem, "random", budget=50).identity
     assert (np.diff(finished.hypervolume_curve()) >= 0).all()
-    assert not searcher_figures(tmp_path)[0].noisy
+    (row,) = searcher_figures(tmp_path)
+    assert not row.noisy
+    assert row.exhaustive is None
 
 
 def test_the_strict_box_is_the_corner_and_its_best_is_the_exact_volume() -> None:

@@ -92,6 +92,8 @@ def test_figures_are_what_they_say(write: Callable[..., Path]) -> None:
     assert len(found) == 2 * 2 * 2
     assert done[-1] == (8, 8)
     assert all(-1 <= one.kendall_tau_b <= 1 and one.rmse > 0 and 0 <= one.coverage_90 <= 1 for one in found)
+    assert all(0 <= one.coverage_90_topologies <= 1 for one in found)
+    assert any(one.coverage_90_topologies != one.coverage_90 for one in found)
     linear = {(s.model, s.size): s for s in summarise(found)}["linear", 60]
     members = [one for one in found if (one.model, one.size) == ("linear", 60)]
     assert linear.mean["kendall_tau_b"] == pytest.approx(np.mean([m.kendall_tau_b for m in members]))

@@ -15,6 +15,7 @@ from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.cli.progress import progress_bar
 from nasbench_mo.cli.reading import print_json
 from nasbench_mo.errors import ArtifactError
+from nasbench_mo.hardware.design_table import DesignSpec, build_design_table, is_design_table
 from nasbench_mo.hardware.zigzag_grid import is_grid
 from nasbench_mo.profiling.device_spec import DeviceTableSpec, is_device_table
 from nasbench_mo.table import Table
@@ -50,10 +51,15 @@ def build(request: BuildRequest) -> None:
     if is_grid(path):
         _simulate(request, path)
         return
+    command = f"nasbench-mo table build {request.spec}"
+    if is_design_table(path):
+        table = build_design_table(DesignSpec.read(path), root=request.out, command=command, spec_file=path)
+        print(f"wrote {table.path.parent}")
+        return
     from nasbench_mo.hardware.building import FitSpec
     from nasbench_mo.hardware.building import build as fit
 
-    made = fit(FitSpec.read(path), root=request.out, command=f"nasbench-mo table build {request.spec}", spec_file=path)
+    made = fit(FitSpec.read(path), root=request.out, command=command, spec_file=path)
     print(f"wrote {request.out / made.table.id}")
 
 

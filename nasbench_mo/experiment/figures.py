@@ -21,6 +21,7 @@ from nasbench_mo.errors import RunError
 from nasbench_mo.experiment.scale import Scale, published_scale
 from nasbench_mo.experiment.storage import read_identity
 from nasbench_mo.experiment.trajectory import Identity, Run
+from nasbench_mo.pareto import hypervolume, nondominated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,6 +121,9 @@ class SearcherFigures:
         Evaluations that failed, of all runs together.
     cpus
         Processors the runs were made on.
+    exhaustive
+        Where searchers saw single training seeds of a problem that can be enumerated: the share that evaluating
+        everything reaches, with the noise of the same runs (:func:`exhaustive_share`).
     """
 
     problem: str
@@ -134,6 +138,7 @@ class SearcherFigures:
     searcher_cpu_ms: float
     n_failed: int
     cpus: tuple[str, ...]
+    exhaustive: Spread | None = None
 
 
 def searcher_figures(
@@ -199,6 +204,8 @@ def _flat(row: SearcherFigures) -> dict[str, Any]:
         name = f"evaluations_to_{100 * reach.share:g}_percent"
         flat[f"{name}_runs"] = reach.n_reached
         flat |= _columns(name, reach.evaluations)
+    if row.exhaustive is not None:
+        flat |= _columns("share_of_exhaustive_search", row.exhaustive)
     for checkpoint in row.checkpoints:
         flat |= _columns(f"share_after_{checkpoint.evaluations}", checkpoint.share)
     return flat | {"searcher_cpu_ms": row.searcher_cpu_ms, "failed_evaluations": row.n_failed}
@@ -210,6 +217,40 @@ def _columns(name: str, spread: Spread) -> dict[str, float]:
         f"{name}_median": spread.median.known,
         f"{name}_q75": spread.high.known,
     }
+
+
+def exhaustive_share(problem: Problem, *, noise_seed: int, scale: Scale) -> float:
+    """Share of HV* of the front that is observed when every architecture is evaluated under the noise of one seed.
+
+    It is below one: what looks best in one training is not always what is best on average. It is no bound: a search
+    that misses a lucky architecture does not lose a better one to it.
+
+    Parameters
+    ----------
+    problem
+        One whose space can be enumerated.
+    noise_seed
+        Which training of each architecture is seen.
+    scale
+        What the front is judged by.
+
+    Raises
+    ------
+    MissingValueError
+        The data lack an architecture.
+    """
+    X = problem.space.enumerate()
+    X = X[~problem.space.degenerate(X)]
+    front = nondominated(problem.observation(noise_seed).evaluate(X))
+    return float(hypervolume(scale.scaled(problem.evaluate(X[front])), reference=scale.reference) / scale.best)
+
+
+def _exhaustive(problem: Problem, *, noise_seeds: Sequence[int], scale: Scale) -> Spread | None:
+    """Where there is no noise, nothing to enumerate, or a constraint, exhaustive search says nothing new."""
+    if not problem.noisy or not problem.space.enumerable or problem.constraints:
+        return None
+    shares = [exhaustive_share(problem, noise_seed=seed, scale=scale) for seed in noise_seeds]
+    return censored_spread(np.array(shares), budget=problem.space.size)
 
 
 def _common_identity(paths: Sequence[Path]) -> Identity:
@@ -239,6 +280,8 @@ def _figures(runs: Sequence[Run], *, scale: Scale) -> SearcherFigures:
             "are of runs with a budget of evaluations"
         )
     curves = [_Curve.of(run, scale=scale) for run in runs]
+    noisy = problem.noisy and identity.objectives != problem.objectives
+    noise_seeds = [run.identity.noise_seed for run in runs]
     reaches = []
     for share in TARGETS:
         first = np.array([curve.first_at(share) for curve in curves])
@@ -252,7 +295,7 @@ def _figures(runs: Sequence[Run], *, scale: Scale) -> SearcherFigures:
         searcher=identity.searcher,
         settings=dict(identity.searcher_options),
         known=identity.known_objectives,
-        noisy=problem.noisy and identity.objectives != problem.objectives,
+        noisy=noisy,
         seeds=tuple(run.identity.seed for run in runs),
         budget=budget,
         reaches=tuple(reaches),
@@ -267,6 +310,7 @@ def _figures(runs: Sequence[Run], *, scale: Scale) -> SearcherFigures:
         searcher_cpu_ms=float(np.median([_cpu_ms(run) for run in runs])),
         n_failed=sum(int(run.failed.sum()) for run in runs),
         cpus=tuple(sorted({str(run.environment["machine"]["cpu"]) for run in runs})),
+        exhaustive=_exhaustive(problem, noise_seeds=noise_seeds, scale=scale) if noisy else None,
     )
 
 

@@ -46,6 +46,9 @@ def _seen(rows: Sequence[SearcherFigures]) -> str:
         frozenset({True}): "Searchers see one drawn training seed of each architecture.",
         frozenset({False}): "Searchers see the values they are judged by.",
     }.get(frozenset(noisy), "Some searchers see one drawn training seed, others the values they are judged by.")
+    whole = next((row.exhaustive for row in rows if row.exhaustive is not None), None)
+    if whole is not None:
+        seen += f" Evaluating every architecture under the same noise reaches {_spread(whole, digits=4)} of HV\\*."
     told = [row for row in rows if row.known]
     if told:
         names, known = (", ".join(map(_text, texts)) for texts in ([row.searcher for row in told], told[0].known))

@@ -140,7 +140,10 @@ class Judged:
     rmse
         In the target's unit.
     coverage_90
-        Share of the true values inside the 90 % interval.
+        Share of the judged architectures whose true value is inside the 90 % interval.
+    coverage_90_topologies
+        The same with every topology counted once, however many of the judged architectures are of it. That is what
+        intervals can promise that were calibrated on one architecture of each topology.
     fit_s, query_s
         CPU seconds of the fit, and of predicting all judged architectures with deviations, features not included.
     """
@@ -154,12 +157,13 @@ class Judged:
     spearman: float
     rmse: float
     coverage_90: float
+    coverage_90_topologies: float
     fit_s: float
     query_s: float
 
 
 #: The figures of :class:`Judged` that are averaged over the splits.
-FIGURES = ("kendall_tau_b", "spearman", "rmse", "coverage_90", "fit_s", "query_s")
+FIGURES = ("kendall_tau_b", "spearman", "rmse", "coverage_90", "coverage_90_topologies", "fit_s", "query_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +191,7 @@ def evaluate(spec: EvaluationSpec, *, progress: Progress | None = None) -> list[
     search_space = space(spec.space)
     table = Table.open(artifacts.resolve("tables", spec.table))
     X = search_space.check(table.encodings())
+    classes = search_space.equivalence_class(X)
     features = {
         label: feature_map(recipe.feature_name(search_space)).compute(X) for label, recipe in spec.models.items()
     }
@@ -197,8 +202,10 @@ def evaluate(spec: EvaluationSpec, *, progress: Progress | None = None) -> list[
         _, y = learnt(table.objectives[table.check_column(column)], table[column], name=column)
         usable = np.isfinite(y) & ~search_space.degenerate(X)
         rows, judged = split_rows(search_space, X, usable=usable, size=size, seed=split, draw=spec.draw)
+        _, topology, n_twins = np.unique(classes[judged], return_inverse=True, return_counts=True)
+        weights = 1.0 / n_twins[topology]
         for j, (label, recipe) in enumerate(spec.models.items()):
-            fitted = _judge(recipe, features[label], y, rows=rows, judged=judged, space=search_space)
+            fitted = _judge(recipe, features[label], y, rows=rows, judged=judged, weights=weights, space=search_space)
             found.append(
                 Judged(target=target, model=label, size=len(rows), split=split, n_judged=len(judged), **fitted)
             )
@@ -267,6 +274,7 @@ def _judge(
     *,
     rows: NDArray[np.intp],
     judged: NDArray[np.intp],
+    weights: NDArray[np.float64],
     space: SearchSpace,
 ) -> dict[str, float]:
     from scipy.stats import kendalltau, spearmanr
@@ -277,11 +285,13 @@ def _judge(
     value, deviation = model.predict(features[judged], return_std=True)
     done = time.process_time()
     truth = y[judged]
+    inside = np.abs(truth - value) <= Z90 * deviation
     return {
         "kendall_tau_b": float(kendalltau(value, truth).statistic),
         "spearman": float(spearmanr(value, truth).statistic),
         "rmse": float(np.sqrt(np.mean((value - truth) ** 2))),
-        "coverage_90": float(np.mean(np.abs(truth - value) <= Z90 * deviation)),
+        "coverage_90": float(inside.mean()),
+        "coverage_90_topologies": float(np.average(inside, weights=weights)),
         "fit_s": fitted - began,
         "query_s": done - fitted,
     }

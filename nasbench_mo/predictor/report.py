@@ -121,7 +121,8 @@ def _other_figures(summaries: Sequence[Summary], spec: EvaluationSpec, *, sizes:
     columns: dict[str, Callable[[Summary], str]] = {
         "Spearman": lambda s: f"{s.mean['spearman']:.3f}",
         "RMSE": lambda s: f"{s.mean['rmse']:.3g}",
-        "90 % intervals cover": lambda s: f"{100 * s.mean['coverage_90']:.1f} %",
+        "90 % intervals cover, of topologies": lambda s: f"{100 * s.mean['coverage_90_topologies']:.1f} %",
+        "of architectures": lambda s: f"{100 * s.mean['coverage_90']:.1f} %",
         "fit, CPU s": lambda s: f"{s.mean['fit_s']:.2f}",
         "query of all, CPU s": lambda s: f"{s.mean['query_s']:.2f}",
     }

@@ -2,8 +2,10 @@
 
 A device is one draw of a Gaussian process over architectures. What is known before the first measurement, the prior,
 is learnt from the source devices: the mean source, every source by itself, and what operations cost on their own,
-each with a variance. Few measurements decide between the sources; many decide the single operations. The noise is
-Student's t, so that one hiccup of a telephone does not turn the ordering round.
+each with a variance, and so is the work that can be counted, parameters and FLOPs of what is left of a network when
+everything that does nothing is removed: that is what an optimising runtime spends its time on, and the sources may have
+run the networks as they stand. Few measurements decide between the sources; many decide the single operations. The
+noise is Student's t, so that one hiccup of a telephone does not turn the ordering round.
 
 The setting, a few samples of an unseen device while others are known, is that of Lee et al., "HELP", NeurIPS 2021.
 The parts are classical: Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006, section 2.1 (a prior on
@@ -62,6 +64,7 @@ _VARIANCE: Final[Mapping[str, float]] = {
     "constant": 4.0,
     "mean_source": 3.0,
     "sources": 1.0,
+    "counted_work": 1.0,
     "all_counts": 0.3,
     "live_counts": 0.05,
     "one_hot": 0.01,
@@ -76,8 +79,10 @@ _DEGREES: Final = (0.5, 8.0)
 _MEASUREMENTS_PER_DEGREE: Final = 40
 #: Power of a cost in which it is modelled, between additive time (1) and relative noise (0).
 _POWER: Final = 0.5
+#: Methods of a space that count work.
+_WORK: Final = ("n_flops", "n_parameters")
 #: Parts of the prior that decide what to measure; the others are too many to be learnt from few measurements.
-_DECISIVE: Final = ("constant", "mean_source", "sources", "all_counts", "live_counts")
+_DECISIVE: Final = ("constant", "mean_source", "sources", "counted_work", "all_counts", "live_counts")
 #: Largest misfit of a law that is taken to be exact, in standard deviations of the measurements (float32 data).
 _EXACT_MISFIT: Final = 1e-5
 #: Predictions of an exact law closer than so many times its misfit are equal.
@@ -196,6 +201,8 @@ class TransferPrior:
         self._reference: Final = np.sort(rng.permutation(usable)[:_MAX_SOURCE_ROWS])
         self._designs: Final = _Design.of(self.space, self._X[self._reference])
         self._centres: Final = {name: _centre(getattr(self._designs, name)) for name in _DESIGN_PARTS}
+        work = self._designs.counted_work
+        self._work_centre: Final = (work.mean(axis=0), np.where(work.std(axis=0) > 0, work.std(axis=0), 1.0))
 
     def __repr__(self) -> str:
         return f"TransferPrior({self.space.name!r}, {self._values.shape[1]} devices, {len(self._X)} architectures)"
@@ -231,6 +238,8 @@ class TransferPrior:
             "mean_source": devices.mean(axis=1, keepdims=True),
             "sources": devices / np.sqrt(devices.shape[1]),
         }
+        mean, spread = self._work_centre
+        blocks["counted_work"] = (design.counted_work - mean) / (spread * np.sqrt(max(len(spread), 1)))
         for name in _DESIGN_PARTS:
             middle, scale = self._centres[name]
             blocks[name] = (getattr(design, name) - middle) / scale
@@ -523,8 +532,9 @@ _DESIGN_PARTS: Final = ("all_counts", "live_counts", "one_hot", "pairs")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Design:
-    """Architectures as small integers, n rows in each block; a block a space does not have is empty."""
+    """Architectures as numbers, n rows in each block; a block a space does not have is empty."""
 
+    counted_work: Floats
     all_counts: NDArray[np.int8]
     live_counts: NDArray[np.int8]
     one_hot: NDArray[np.int8]
@@ -558,6 +568,7 @@ def _compute_design(space: SearchSpace, X: NDArray[Any]) -> _Design:
         live = space.live(X)
         one_hot = _indicators(live, space)
         return _Design(
+            counted_work=_counted_work(space, X),
             all_counts=space.operation_counts(X, convention="all")[:, 1:].astype(np.int8),
             live_counts=space.operation_counts(live, convention="all")[:, 1:].astype(np.int8),
             one_hot=one_hot,
@@ -568,8 +579,21 @@ def _compute_design(space: SearchSpace, X: NDArray[Any]) -> _Design:
     alike = len({tuple(v.values) for v in space.variables}) == 1
     counts = one_hot.reshape(len(X), space.n_variables, -1).sum(axis=1, dtype=np.int8) if alike else none
     return _Design(
-        all_counts=counts, live_counts=none, one_hot=one_hot, pairs=_products(one_hot, space), all_one_hot=none
+        counted_work=_counted_work(space, X),
+        all_counts=counts,
+        live_counts=none,
+        one_hot=one_hot,
+        pairs=_products(one_hot, space),
+        all_one_hot=none,
     )
+
+
+def _counted_work(space: SearchSpace, X: NDArray[Any]) -> Floats:
+    """Powers, as costs are modelled in, of what a space offers to count, (n, k): parameters, FLOPs."""
+    counted = [getattr(space, name, None) for name in _WORK]
+    options = {"convention": "live"} if isinstance(space, NB201) else {}
+    columns = [np.asarray(count(X, **options), dtype=np.float64) ** _POWER for count in counted if callable(count)]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(X), 0))
 
 
 def _indicators(X: NDArray[Any], space: SearchSpace) -> NDArray[np.int8]:

@@ -71,6 +71,14 @@ class Posterior:
         """Posterior mean and standard deviation of an observation, (m,) each, of (m, k) inputs."""
         return self._chunked(X, with_std=True)
 
+    def leave_one_out(self, scores: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of each of the (n,) observations given all others, (n,) each.
+
+        Rasmussen & Williams, equations 5.10 to 5.12: the diagonal of the inverse covariance says it.
+        """
+        precision = np.einsum("ij,ij->j", self.inverse_factor, self.inverse_factor)
+        return scores - self.coefficients / precision, np.sqrt(1.0 / precision)
+
     def _chunked(self, X: NDArray[Any], *, with_std: bool) -> tuple[Floats, Floats]:
         distinct, member = _distinct_rows(X)
         mean = np.empty(len(distinct))
@@ -154,6 +162,14 @@ class StoredGP:
         if not return_std:
             return self.target.backward(self.centre + self.spread * self._posterior.mean(features))
         mean, std = self._posterior.mean_and_std(features)
+        return self.target.inverse(self.centre + self.spread * mean, self.spread * std)
+
+    def leave_one_out(self) -> tuple[Floats, Floats]:
+        """Each training row predicted from all others: (n,) values and (n,) deviations, in the target's unit.
+
+        Kernel, noise and target transform stay those of all rows.
+        """
+        mean, std = self._posterior.leave_one_out(self.scores)
         return self.target.inverse(self.centre + self.spread * mean, self.spread * std)
 
     def state(self) -> dict[str, Any]:
