@@ -91,7 +91,8 @@ def parsed_model(model: bytes) -> Any:
         parsed = onnx.load_from_string(model)
         onnx.checker.check_model(parsed, full_check=True)
         for tensor in parsed.graph.initializer:
-            onnx.numpy_helper.to_array(tensor)
+            if not np.isfinite(onnx.numpy_helper.to_array(tensor).astype(np.float64)).all():
+                raise FormatError(f"weights {tensor.name!r} that are not finite")
     except Exception as error:  # protobuf's, the checker's and the shapes' errors have no common base
         raise FormatError(f"expected a valid ONNX model, got: {' '.join(str(error).split())[:300]}") from error
     if len(parsed.graph.input) != 1:

@@ -72,6 +72,10 @@ def activation_ranges(model: bytes, images: NDArray[np.float32]) -> dict[str, Ra
     return {name: _range(values) for name, values in zip([given, *names], [images, *computed], strict=True)}
 
 
+#: Largest float32 that is a 32-bit integer.
+_INT32 = 2147483520.0
+
+
 class _Quantiser:
     """Rewrites one graph. A tensor's reader reads the output of the pair that follows it."""
 
@@ -134,9 +138,8 @@ class _Quantiser:
         steps = np.round(values / scales.reshape(-1, *[1] * (values.ndim - 1)))
         quantised_weight = self._dequantised(weight, np.clip(steps, -127, 127).astype(np.int8), scales=scales)
         products = (_scale(self._ranges[x]) * scales).astype(np.float32)
-        quantised_bias = self._dequantised(
-            bias, np.round(self._arrays[bias] / products).astype(np.int32), scales=products
-        )
+        steps = np.clip(np.round(self._arrays[bias] / products), -_INT32, _INT32)
+        quantised_bias = self._dequantised(bias, steps.astype(np.int32), scales=products)
         return [self._read_as[x], quantised_weight, quantised_bias]
 
     def _constant(self, name: str) -> str:
@@ -178,6 +181,8 @@ class _Quantiser:
 
 
 def _range(values: NDArray[Any]) -> Range:
+    if not np.isfinite(values).all():
+        raise FormatError("expected a model whose activations are finite, got one that overflows")
     return min(float(values.min()), 0.0), max(float(values.max()), 0.0)
 
 

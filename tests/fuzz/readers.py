@@ -421,12 +421,13 @@ def _specification(source: str, reader: str) -> tuple[Callable[[Path], None], Ca
 def _read_kinds(folder: Path) -> None:
     """What the command line asks of a specification before it is read."""
     from nasbench_mo.cli.predictors import _protocol
+    from nasbench_mo.hardware.design_table import is_design_table
     from nasbench_mo.hardware.zigzag_grid import is_grid
     from nasbench_mo.profiling.device_spec import is_device_table
     from nasbench_mo.training.table_spec import is_trained_table
 
     path = folder / "spec.yaml"
-    for asked in (is_grid, is_device_table, is_trained_table):
+    for asked in (is_design_table, is_grid, is_device_table, is_trained_table):
         asked(path)
     _protocol(path)
 
@@ -862,6 +863,11 @@ READERS: tuple[Reader, ...] = (
         "trained table specification",
         "hw_tables/nb201-gtsrb16-v1/spec.yaml",
         "training.table_spec:TrainedTableSpec",
+    ),
+    _yaml_reader(
+        "design table specification",
+        "hw_tables/nb201-gtsrb16-accelerators-modelled-v1/spec.yaml",
+        "hardware.design_table:DesignSpec",
     ),
     Reader(name="FPGA part", make=_text("spec.yaml", _PART), read=_read_part, damage={"spec.yaml": YAML}),
     Reader(name="cluster file", make=_text("spec.yaml", _CLUSTER), read=_read_cluster, damage={"spec.yaml": YAML}),
