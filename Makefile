@@ -22,7 +22,7 @@ $(VENV)/.core: $(VENV)/.made pyproject.toml constraints.txt
 # torch comes first and pinned, so that no other requirement can pull the CUDA build.
 $(VENV)/.all: $(VENV)/.core
 	$(PIP) torch==2.13.0
-	$(PIP) --editable '.[sources,train,profile,cluster,fit,bayes,asic,notebooks,test,lint]'
+	$(PIP) --editable '.[sources,train,profile,cluster,fit,bayes,adapters,asic,notebooks,test,lint]'
 	@touch $@
 
 demo: $(VENV)/.core  ## install the core, search an embedded problem, draw its front

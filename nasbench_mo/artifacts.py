@@ -2,7 +2,8 @@
 
 Embedded artefacts travel inside the wheel (``nasbench_mo/_artifacts/<kind>/<id>/``); in a checkout they are the
 root folders of the same names. What a user imports or fetches goes to the cache directory, which
-``NASBENCH_MO_CACHE`` overrides.
+``NASBENCH_MO_CACHE`` overrides. Other packages bring predictors and cost tables of devices as plug-ins
+(:mod:`.registry`): a folder each, wherever their package keeps it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from nasbench_mo.bounded import parse_yaml, read_json, read_text
-from nasbench_mo.errors import ArtifactError, DownloadError, FormatError, UnknownNameError, did_you_mean
+from nasbench_mo.errors import ArtifactError, DownloadError, FormatError, PluginError, UnknownNameError, did_you_mean
+from nasbench_mo.registry import Registry
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -37,6 +39,13 @@ EMBEDDED_KINDS: tuple[Kind, ...] = ("predictors", "hw_tables", "leaderboards")
 #: The file that makes a folder an artefact of a kind; a board's rules are its card.
 _MARKERS: Mapping[Kind, str] = {"leaderboards": "board.yaml"}
 
+#: What plug-ins bring: the folder of an artefact, or a function without parameters that returns it.
+PLUGINS: Mapping[Kind, Registry] = {
+    "predictors": Registry("predictor", builtins={}, group="nasbench_mo.predictors"),
+    "hw_tables": Registry("device table", builtins={}, group="nasbench_mo.devices"),
+}
+
+_Made = TypeVar("_Made")
 
 #: Of renameat2(2).
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -75,13 +84,34 @@ def roots(kind: Kind) -> list[Path]:
 
 
 def available(kind: Kind) -> list[str]:
-    """Sorted ids of all artefacts of a kind, embedded and cached."""
+    """Sorted ids of all artefacts of a kind, embedded and cached; those of plug-ins are :func:`each_plugged`."""
     folders = [p for root in roots(kind) for p in root.iterdir() if not p.name.startswith(".")]  # no unfinished ones
     return sorted({p.name for p in folders if (p / _MARKERS.get(kind, "card.md")).is_file()})
 
 
+def each_plugged(kind: Kind, make: Callable[[str], _Made]) -> list[_Made]:
+    """What a function makes of the id of every artefact that only a plug-in has.
+
+    A plug-in with which it fails, or that has no such artefact, is left out, with one warning.
+    """
+    if kind not in PLUGINS:
+        return []
+
+    def made(identifier: str) -> _Made:
+        _plugged_folder(kind, identifier)
+        return make(identifier)
+
+    return list(PLUGINS[kind].each(made, without=available(kind)))
+
+
 def find(kind: Kind, identifier: str) -> Path | None:
-    """Folder of an artefact, or None where it does not exist."""
+    """Folder of an artefact, or None where it does not exist: embedded, cached, or of a plug-in, in this order.
+
+    Raises
+    ------
+    PluginError
+        Only a plug-in has this id, and it is broken.
+    """
     if not identifier or "/" in identifier or "\\" in identifier or identifier.startswith("."):
         return None
     if not identifier.isprintable() or len(identifier.encode()) > _LONGEST_NAME:
@@ -89,7 +119,25 @@ def find(kind: Kind, identifier: str) -> Path | None:
     for root in roots(kind):
         if (root / identifier / _MARKERS.get(kind, "card.md")).is_file():
             return root / identifier
+    if kind in PLUGINS and identifier in PLUGINS[kind]:
+        return _plugged_folder(kind, identifier)
     return None
+
+
+def _plugged_folder(kind: Kind, identifier: str) -> Path:
+    """Folder that a plug-in brings, checked: its card has to bear the id under which it is announced."""
+    announced = PLUGINS[kind].get(identifier)
+    found = announced() if callable(announced) else announced
+    folder = Path(str(found))
+    try:
+        said = read_card(folder).get("id")
+    except (ArtifactError, OSError) as error:
+        raise PluginError(
+            f"the plug-in {identifier!r} must be a folder with a card.md, got {found!r}: {error}"
+        ) from error
+    if said != identifier:
+        raise PluginError(f"the plug-in {identifier!r} holds {said!r}, says {folder / 'card.md'}; announce it as that")
+    return folder
 
 
 def resolve(kind: Kind, identifier: str) -> Path:
@@ -104,7 +152,7 @@ def resolve(kind: Kind, identifier: str) -> Path:
         raise UnknownNameError(f"the id of an artefact is text, got {identifier!r}")
     folder = find(kind, identifier)
     if folder is None:
-        names = available(kind)
+        names = [*available(kind), *each_plugged(kind, str)]
         raise UnknownNameError(
             f"no artefact {identifier!r} among {kind}.{did_you_mean(identifier, names)} "
             f"Present: {', '.join(names) or 'none'}; imported ones are looked for in {cache_dir() / kind}"

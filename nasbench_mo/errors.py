@@ -93,6 +93,10 @@ class MissingDependencyError(NasbenchMoError, ImportError):
     """An optional library is not installed."""
 
 
+class PluginError(MissingDependencyError):
+    """A plug-in of another package cannot be imported, or is not what it announces."""
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return ``" Did you mean 'x' or 'y'?"`` for the closest candidates, or ``""``."""
     close = difflib.get_close_matches(name, list(candidates), n=3, cutoff=0.5)

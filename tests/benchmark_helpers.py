@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.benchmark import Problem
+from nasbench_mo.benchmark import Fidelity, Problem, TableValues, Term
 from nasbench_mo.objective import Objective
 from nasbench_mo.sources.base import Provenance, SourceTable, store
 from nasbench_mo.space import CategoricalSpace, SearchSpace, space
@@ -82,6 +82,61 @@ def store_synthetic_nb201(*, accuracy_seed: int = 0) -> None:
     store_table(ACCURACY_TABLE, columns, search_space=nb201, encodings=X)
     cost = Objective(name="latency_fpga", unit="ms", kind="modelled", device="fpga", convention="all")
     store_table(LATENCY_TABLE, [Column(objective=cost, values=latency)], search_space=nb201, encodings=X)
+
+
+def curve_problem(*, shift: float = 0.0) -> Problem:
+    """Two seeds and three epochs over a small space; after epoch e the error is 30 - 10 e plus the architecture's."""
+    small = toy_space(3, 2)
+    X = small.enumerate()
+    own = np.arange(len(X), dtype=float)
+
+    def error(epochs: int, seed: int) -> Column:
+        fields = {"dataset": "toy", "split": "valid", "epochs": epochs}
+        return Column(
+            objective=Objective(name=f"error_ep{epochs}_s{seed}", unit="percent", kind="measured", seed=seed, **fields),
+            values=50 - 10 * epochs + own + seed + (shift if epochs == 1 and seed == 0 else 0),
+        )
+
+    columns = [error(epochs, seed) for epochs in (1, 2, 3) for seed in (0, 1)]
+    for epochs in (1, 2, 3):
+        objective = Objective(
+            name=f"error_ep{epochs}_mean",
+            unit="percent",
+            kind="derived",
+            dataset="toy",
+            split="valid",
+            epochs=epochs,
+            seed="mean",
+        )
+        values = np.mean([c.values for c in columns if f"ep{epochs}_s" in c.objective.name], axis=0)
+        columns.append(Column(objective=objective, values=values))
+    columns.append(Column(objective=LATENCY, values=10 - own))
+    columns.append(Column(objective=Objective(name="seconds", unit="s", kind="measured"), values=60 + own))
+    store_table("toy-curves-v1", columns, search_space=small, encodings=X)
+    curve = tuple(
+        Fidelity(
+            epochs=e,
+            column=f"error_ep{e}_mean_percent",
+            seed_columns=(f"error_ep{e}_s0_percent", f"error_ep{e}_s1_percent"),
+        )
+        for e in (1, 2)
+    )
+    values = TableValues(
+        table="toy-curves-v1",
+        column="error_ep3_mean_percent",
+        seed_columns=("error_ep3_s0_percent", "error_ep3_s1_percent"),
+        curve=curve,
+    )
+    error_objective = Objective(name="error", unit="percent", kind="derived", dataset="toy", split="valid", epochs=3)
+    return Problem(
+        "toy-curves-v1",
+        search_space=small,
+        terms=[
+            Term(objective=error_objective, values=values),
+            Term(objective=LATENCY, values=TableValues(table="toy-curves-v1", column=LATENCY.column)),
+        ],
+        simulated_seconds=TableValues(table="toy-curves-v1", column="seconds_s"),
+    )
 
 
 def slow_front(F: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -135,3 +135,43 @@ def test_a_search_space_of_another_package_is_found_by_its_name(tmp_path: Path) 
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "3\n"
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_plugin_that_wants_the_name_of_a_builtin_is_ignored_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    registry = make(prod="math:prod")
+    assert "plugged" in registry.names()
+    assert registry.get("prod")([2, 3]) == 6
+    assert "the toy 'prod' of the package 'nmo_toys' is ignored: a built-in has this name" in caplog.text
+
+
+@pytest.mark.usefixtures("plugins")
+def test_of_two_plugins_of_one_name_the_first_stays_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    install(other, name="nmo_more_toys", code="VALUE = 'other'", points=f"[{GROUP}]\nplugged = nmo_more_toys:VALUE\n")
+    monkeypatch.syspath_prepend(str(other))
+    registry = make()
+    assert registry.names().count("plugged") == 1
+    assert registry.get("plugged") == "other"
+    assert "'plugged' of the package 'nmo_toys' is ignored: the package 'nmo_more_toys' has one too" in caplog.text
+
+
+@pytest.mark.usefixtures("plugins")
+def test_each_leaves_broken_plugins_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    registry = make(pi="math:pi")
+    for _ in range(2):
+        found = list(registry.each(lambda name: (name, registry.get(name)), without=("extra",)))
+        assert [name for name, _ in found] == ["pi", "plugged", "nested", "prod"]
+    said = [record.getMessage() for record in caplog.records if "is left out" in record.getMessage()]
+    assert len(said) == 2
+    assert "the toy 'no-attribute', a plug-in of the package 'nmo_toys' (nmo_toys:MISSING), is left out" in said[0]
+    assert "no-module" in said[1]
+
+
+def test_each_raises_what_is_wrong_with_a_builtin() -> None:
+    registry = make(broken="no_such_module:x")
+    with pytest.raises(ModuleNotFoundError):
+        list(registry.each(registry.get))

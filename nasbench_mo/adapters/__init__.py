@@ -7,7 +7,14 @@ from typing import Any
 
 _HOME = {
     "NaslibPredictor": "naslib",
+    "OptunaObjective": "optuna",
+    "PymooAlgorithm": "pymoo",
+    "SyneTuneBlackbox": "syne_tune",
+    "from_configspace": "configspace",
     "from_naslib": "naslib",
+    "to_botorch": "botorch",
+    "to_configspace": "configspace",
+    "to_pymoo": "pymoo",
 }
 
 
@@ -21,4 +28,14 @@ def __dir__() -> list[str]:
     return sorted(_HOME)
 
 
-__all__ = ["NaslibPredictor", "from_naslib"]
+__all__ = [
+    "NaslibPredictor",
+    "OptunaObjective",
+    "PymooAlgorithm",
+    "SyneTuneBlackbox",
+    "from_configspace",
+    "from_naslib",
+    "to_botorch",
+    "to_configspace",
+    "to_pymoo",
+]

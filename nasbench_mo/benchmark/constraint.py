@@ -254,6 +254,25 @@ class ConstraintSet:
             values, lower=self._bounds(columns, relation=">="), upper=self._bounds(columns, relation="<=")
         )
 
+    def excess(self, F: NDArray[np.float64], *, X: NDArray[Any]) -> NDArray[np.float64]:
+        """How far each constraint is exceeded, (n, c) in the order of :attr:`constraints`: at most 0 where it is kept.
+
+        Scaled as in :meth:`violation`, which is the sum of the positive ones.
+
+        Parameters
+        ----------
+        F, X
+            (n, m) objective values and (n, d) encodings of the same architectures.
+        """
+        objectives = [o.column for o in self.objectives]
+        found = np.empty((len(F), len(self.constraints)))
+        for i, one in enumerate(self.constraints):
+            beside = self.beside.get(one.column)
+            values = F[:, objectives.index(one.column)] if beside is None else beside.score(X)
+            sign = 1.0 if one.relation == "<=" else -1.0
+            found[:, i] = sign * (values - one.bound) / (abs(one.bound) or 1.0)
+        return found
+
     def satisfied(self, column: str, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which values of one column keep its bounds, (n,); a missing value keeps none."""
         low, high = (self._bounds([column], relation=relation)[0] for relation in (">=", "<="))

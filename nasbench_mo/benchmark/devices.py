@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
+from functools import partial
 from typing import Any, Literal
 
 from nasbench_mo import artifacts
 from nasbench_mo.hardware.accelerators import ACCELERATORS
+from nasbench_mo.objective import Objective
 
 DeviceClass = Literal["GPU", "CPU", "phone", "FPGA", "ASIC"]
 
@@ -56,9 +58,15 @@ def device_class(device: str) -> str:
     return next((found for start, found in CLASSES.items() if name.startswith(start)), NOT_STATED)
 
 
-def device_rows() -> list[DeviceRow]:
-    """All of them: classes together, devices and spaces in order."""
-    rows = [*_of_tables(), *_of_predictors(), *_of_models()]
+def device_rows(*, plugins: bool = False) -> list[DeviceRow]:
+    """All of them: classes together, devices and spaces in order.
+
+    Parameters
+    ----------
+    plugins
+        With those of other packages.
+    """
+    rows = [*_of_tables(plugins=plugins), *_of_predictors(plugins=plugins), *_of_models()]
     order = list(dict.fromkeys(CLASSES.values()))
     return sorted(
         rows,
@@ -90,12 +98,11 @@ Fronts of NAS-Bench-201's networks on one device of each class, for a look: kind
 `nasbench-mo table devices --plot hw_tables/fronts.png`"""
 
 
-def _of_tables() -> Iterator[DeviceRow]:
-    names = artifacts.available("hw_tables")
-    cards = {name: artifacts.read_card(artifacts.resolve("hw_tables", name)) for name in names}
+def _of_tables(*, plugins: bool) -> Iterator[DeviceRow]:
+    cards = _cards("hw_tables", plugins=plugins)
     objectives = {name: card.get("objectives") or [card["objective"]] for name, card in cards.items()}
     energy = {
-        o["device"]: name for name in names for o in objectives[name] if str(o["name"]).startswith("energy")
+        o.get("device"): name for name in cards for o in objectives[name] if str(o["name"]).startswith("energy")
     }  # which table has the energy of a device
     for name, card in cards.items():
         for objective in objectives[name]:
@@ -105,13 +112,27 @@ def _of_tables() -> Iterator[DeviceRow]:
                 yield _row(objective, card=card, source=str(source), artefact=name, energy=where)
 
 
-def _of_predictors() -> Iterator[DeviceRow]:
-    for identifier in artifacts.available("predictors"):
-        card = artifacts.read_card(artifacts.resolve("predictors", identifier))
+def _of_predictors(*, plugins: bool) -> Iterator[DeviceRow]:
+    for identifier, card in _cards("predictors", plugins=plugins).items():
         objective = card["objective"]
         if objective.get("device") and str(objective["name"]).startswith(_TIME):
-            source = str(card["trained_on"]["source"])
+            source = str((card.get("trained_on") or {}).get("source", NOT_STATED))
             yield _row(objective, card=card, source=source, artefact=identifier, energy=NOT_AVAILABLE)
+
+
+def _cards(kind: artifacts.Kind, *, plugins: bool) -> dict[str, dict[str, Any]]:
+    """Cards by id; those of plug-ins are checked, so that a broken one is reported and left out."""
+    cards = {name: artifacts.read_card(artifacts.resolve(kind, name)) for name in artifacts.available(kind)}
+    return cards | dict(artifacts.each_plugged(kind, partial(_checked_card, kind))) if plugins else cards
+
+
+def _checked_card(kind: artifacts.Kind, name: str) -> tuple[str, dict[str, Any]]:
+    card = artifacts.read_card(artifacts.resolve(kind, name))
+    for said in card.get("objectives") or [card["objective"]]:
+        objective = Objective.from_dict(said)
+        if objective.device:
+            _row(objective.to_dict(), card=card, source="", artefact=name, energy="")
+    return name, card
 
 
 def _of_models() -> Iterator[DeviceRow]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import ArtifactError, NasbenchMoError, SpecError, UnknownNameError, did_you_mean
+from nasbench_mo.errors import ArtifactError, SpecError, UnknownNameError, did_you_mean
 from nasbench_mo.objective import Objective
 
 if TYPE_CHECKING:
@@ -55,72 +55,79 @@ def columns_text(rows: Sequence[dict[str, str]], *, cut: bool) -> str:
 def _list_spaces() -> list[dict[str, str]]:
     from nasbench_mo.space import SPACES, space
 
-    made = [space(name) for name in SPACES]
-    return [
-        {
+    def row(name: str) -> dict[str, str]:
+        s = space(name)
+        return {
             "space": s.name,
             "architectures": f"{s.size:,}" if s.size < 10**9 else f"{s.size:.2e}",
             "variables": str(s.n_variables),
-            "about": (type(s).__doc__ or "").strip().partition("\n")[0],
+            "about": _summary(type(s)),
         }
-        for s in made
-    ]
+
+    return list(SPACES.each(row))
 
 
 def _list_problems() -> list[dict[str, str]]:
-    from nasbench_mo.benchmark import problem_names, problem_spec
+    from nasbench_mo.benchmark import problem_spec
+    from nasbench_mo.benchmark.catalogue import CATALOGUE, PLUGINS
 
-    rows = []
-    for name in problem_names():
-        try:
-            spec = problem_spec(name)
-        except NasbenchMoError as error:  # a broken plug-in must not hide the others
-            rows.append({"problem": name, "ready": "broken", "minimises": "", "about": str(error)})
-            continue
-        rows.append(
-            {
-                "problem": spec.id,
-                "ready": "needs import" if spec.missing() else "yes",
-                "minimises": ", ".join(t.objective.column for t in spec.terms),
-                "about": spec.description,
-            }
-        )
-    return rows
+    def row(name: str) -> dict[str, str]:
+        spec = problem_spec(name)
+        return {
+            "problem": spec.id,
+            "ready": "needs import" if spec.missing() else "yes",
+            "minimises": ", ".join(t.objective.column for t in spec.terms),
+            "about": spec.description,
+        }
+
+    return [*map(row, CATALOGUE), *PLUGINS.each(row, without=CATALOGUE)]
 
 
 def _list_predictors() -> list[dict[str, str]]:
     from nasbench_mo.predictor import describe_predictor
 
-    found = [describe_predictor(name) for name in artifacts.available("predictors")]
-    return [{"predictor": p.id, "space": p.space, "predicts": p.objective.describe()} for p in found]
+    def row(name: str) -> dict[str, str]:
+        p = describe_predictor(name)
+        return {"predictor": p.id, "space": p.space, "predicts": p.objective.describe()}
+
+    return [*map(row, artifacts.available("predictors")), *artifacts.each_plugged("predictors", row)]
 
 
 def _list_tables() -> list[dict[str, str]]:
-    rows = []
-    for kind in ("hw_tables", "tables"):
-        for name in artifacts.available(kind):
-            try:
-                card = artifacts.read_card(artifacts.resolve(kind, name))
-            except ArtifactError as error:  # one damaged card must not hide the others
-                card = {"source": f"damaged: {error}"}
-            rows.append(
-                {
-                    "table": name,
-                    "where": "embedded" if kind == "hw_tables" else "imported",
-                    "space": str(card.get("space", "")),
-                    "about": str(card.get("source") or card.get("what", "")),
-                }
-            )
-    return rows
+    from nasbench_mo.sources import load_table
+
+    def row(kind: artifacts.Kind, name: str, where: str) -> dict[str, str]:
+        try:
+            card = artifacts.read_card(artifacts.resolve(kind, name))
+        except ArtifactError as error:  # one damaged card must not hide the others
+            card = {"source": f"damaged: {error}"}
+        return {
+            "table": name,
+            "where": where,
+            "space": str(card.get("space", "")),
+            "about": str(card.get("source") or card.get("what", "")),
+        }
+
+    def plugged_row(name: str) -> dict[str, str]:
+        load_table(name)  # one that cannot be opened is not listed
+        return row("hw_tables", name, "plug-in")
+
+    return [
+        *(row("hw_tables", name, "embedded") for name in artifacts.available("hw_tables")),
+        *artifacts.each_plugged("hw_tables", plugged_row),
+        *(row("tables", name, "imported") for name in artifacts.available("tables")),
+    ]
 
 
 def _list_searchers() -> list[dict[str, str]]:
     from nasbench_mo.search import SEARCHERS
 
-    return [
-        {"searcher": name, "about": (SEARCHERS.get(name).__doc__ or "").strip().partition("\n")[0]}
-        for name in SEARCHERS
-    ]
+    return list(SEARCHERS.each(lambda name: {"searcher": name, "about": _summary(SEARCHERS.get(name))}))
+
+
+def _summary(what: Any) -> str:
+    """First line of a docstring."""
+    return (what.__doc__ or "").strip().partition("\n")[0]
 
 
 def _list_boards() -> list[dict[str, str]]:
@@ -133,7 +140,11 @@ def _list_sources() -> list[dict[str, str]]:
     from nasbench_mo.sources import SOURCES
     from nasbench_mo.sources.fetch import FETCHABLE
 
-    rows = [{"source": name, "use": f"nasbench-mo import {name} PATH"} for name in SOURCES]
+    def row(name: str) -> dict[str, str]:
+        SOURCES.get(name)  # a plug-in that cannot be imported is not listed
+        return {"source": name, "use": f"nasbench-mo import {name} PATH"}
+
+    rows = list(SOURCES.each(row))
     rows += [{"source": entry.id, "use": f"nasbench-mo fetch {entry.id}"} for entry in FETCHABLE.values()]
     return rows
 
@@ -151,7 +162,7 @@ def _list_devices() -> list[dict[str, str]]:
             "ENERGY": row.energy,
             "ARTEFACT": row.artefact,
         }
-        for row in device_rows()
+        for row in device_rows(plugins=True)
     ]
 
 

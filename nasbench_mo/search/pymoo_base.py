@@ -100,11 +100,11 @@ class PymooSearcher(Searcher):
             self._setup()
         # Once mating has failed a hundred times, it is not tried again.
         generation = None if self._exhausted else self._algorithm.ask()
-        if generation is None or len(generation) == 0:
+        if generation is None or not np.size(generation.get("X")):
             self._exhausted = True
             raise ExhaustedError(f"searcher {self.name!r}: no offspring differs from the population")
         self._generation = generation
-        self._X = generation.get("X")
+        self._X = np.atleast_2d(generation.get("X"))  # a single individual, where an algorithm asks for one
         self._n_given = 0
         self._told = []
 

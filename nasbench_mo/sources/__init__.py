@@ -27,7 +27,7 @@ SOURCES = Registry(
 
 
 def load_table(identifier: str | Path) -> Table:
-    """Open an imported or embedded table by its id, or one in a ``.parquet`` file by its path.
+    """Open an embedded or imported table, or one of a plug-in, by its id, or one in a ``.parquet`` file by its path.
 
     Raises
     ------
@@ -42,7 +42,8 @@ def load_table(identifier: str | Path) -> Table:
         raise UnknownNameError(f"the id of a table is text, got {identifier!r}")
     folder = artifacts.find("hw_tables", identifier) or artifacts.find("tables", identifier)
     if folder is None:
-        names = sorted({*artifacts.available("hw_tables"), *artifacts.available("tables")})
+        present = [*artifacts.available("hw_tables"), *artifacts.available("tables")]
+        names = sorted({*present, *artifacts.each_plugged("hw_tables", str)})
         raise UnknownNameError(
             f"no table {identifier!r} is embedded or imported.{did_you_mean(identifier, names)} "
             f"Present: {', '.join(names)}; imported ones are looked for in {artifacts.cache_dir() / 'tables'}"
