@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import json
 import os
 import random
 import re
@@ -22,12 +23,21 @@ from typing import Any
 import killing
 import numpy as np
 import pytest
+import yaml
 from benchmark_helpers import toy_problem
 from board_helpers import submission, toy_board
 
 import nasbench_mo as nmo
 from nasbench_mo import artifacts
-from nasbench_mo.errors import ArtifactError, FormatError, NasbenchMoError, SubmissionError, UnknownNameError
+from nasbench_mo.errors import (
+    ArtifactError,
+    FormatError,
+    ManifestError,
+    NasbenchMoError,
+    SpecError,
+    SubmissionError,
+    UnknownNameError,
+)
 from nasbench_mo.experiment.figures import searcher_figures
 from nasbench_mo.experiment.figures_page import figures_markdown
 from nasbench_mo.experiment.storage import Journal
@@ -181,6 +191,84 @@ def test_every_flipped_or_missing_byte_of_a_model_is_refused_by_its_hash(
         nmo.predictor("copy-v1")
     model.write_bytes(whole)
     assert Predictor.load(folder).reference.sha256 == artifacts.sha256(model)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("archs", [1, 2]),
+        ("values", ["a"]),
+        ("values", [10**400]),
+        ("relative_tolerance", "much"),
+        ("relative_sd", None),
+        ("estimator", ["xgb"]),
+        ("features", {}),
+        ("sha256", 0),
+        ("encoding_version", "1"),
+        ("degenerate_value", "low"),
+        ("input_values", [["a"]]),
+    ],
+)
+def test_a_reference_file_with_another_type_is_refused(tmp_path: Path, field: str, value: object) -> None:
+    shutil.copytree(ROOT / "predictors" / "nb201-eyeriss-latency-linear-v1", tmp_path / "copy")
+    path = tmp_path / "copy" / "reference.json"
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(fields | {field: value}), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"reference\.json"):
+        Predictor.load(tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("score", "ideal"), ["a", "b"]),
+        (("score", "nadir"), [1.0]),
+        (("score", "fingerprint", "mean"), [1.0, None]),
+        (("observed", "weighted_mean"), [1.0, 2.0, 3.0]),
+        (("score", "hypervolume"), "much"),
+        (("score", "front_size"), 1.5),
+        (("reference_point",), 1.1),
+        (("objectives",), [1, 2]),
+        (("data_hash",), None),
+        (("score",), None),
+    ],
+)
+def test_a_manifest_with_another_type_is_refused(keys: tuple[str, ...], value: object) -> None:
+    from nasbench_mo.benchmark.manifest import Manifest
+
+    fields = json.loads((PACKAGE / "benchmark" / "manifests" / "nb201-c10-eyeriss-v1.json").read_text("utf-8"))
+    assert Manifest.from_json(json.dumps(fields)).problem
+    place = fields
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    with pytest.raises(ManifestError, match="not a manifest"):
+        Manifest.from_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize("identifier", ["../../evil-v1", "/tmp/evil-v1", "a/b-v1", "x" * 200, "a\nb"])
+def test_no_specification_names_a_folder_outside(tmp_path: Path, identifier: str) -> None:
+    from nasbench_mo.hardware.building import FitSpec
+    from nasbench_mo.hardware.design_table import DesignSpec
+    from nasbench_mo.hardware.zigzag_grid import GridSpec
+    from nasbench_mo.predictor.training import TrainingSpec
+    from nasbench_mo.profiling.device_spec import DeviceTableSpec
+    from nasbench_mo.training.table_spec import TrainedTableSpec
+
+    readers: dict[str, Any] = {
+        "predictors/nb201-eyeriss-latency-linear-v1": TrainingSpec,
+        "hw_tables/nb201-fpga-latency-modelled-v1": FitSpec,
+        "hw_tables/nb201-asicgrid-cycles-modelled-v1": GridSpec,
+        "hw_tables/nb201-cpu-ort-epyc-v1": DeviceTableSpec,
+        "hw_tables/nb201-gtsrb16-v1": TrainedTableSpec,
+        "hw_tables/nb201-gtsrb16-accelerators-modelled-v1": DesignSpec,
+    }
+    for folder, reader in readers.items():
+        fields = yaml.safe_load((ROOT / folder / "spec.yaml").read_text(encoding="utf-8"))
+        path = tmp_path / "spec.yaml"
+        path.write_text(yaml.safe_dump(fields | {"id": f"{identifier}{{cost}}" if reader is GridSpec else identifier}))
+        with pytest.raises(SpecError, match="id must be at most 128 letters"):
+            reader.read(path)
 
 
 def test_a_flipped_bit_of_an_onnx_model_is_refused_or_runs(tmp_path: Path) -> None:
