@@ -22,6 +22,8 @@ from typing import Any
 
 import killing
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from benchmark_helpers import toy_problem
@@ -166,6 +168,23 @@ def test_a_submission_made_of_links_is_read_as_what_it_is_or_refused(tmp_path: P
     rows.symlink_to("/dev/zero")
     with pytest.raises(SubmissionError, match="does not exist"):
         Submission.read(rows.parent, board=board)
+
+
+def test_a_submission_of_one_long_architecture_for_every_row_is_refused(tmp_path: Path) -> None:
+    """A megabyte in the file, a gigabyte in memory: the text is measured before it is repeated."""
+    board = toy_board()
+    folder = submission(board, "toy-entry", strings=True).write(tmp_path)
+    rows = pq.read_table(folder / "runs.parquet")
+    long = pa.DictionaryArray.from_arrays(pa.array([0] * len(rows), pa.int32()), pa.array(["x" * (1 << 20)]))
+    rows = rows.set_column(rows.column_names.index("arch"), "arch", long)
+    pq.write_table(rows, folder / "runs.parquet", compression="zstd", store_schema=False)
+    text = yaml.safe_load((folder / "submission.yaml").read_text(encoding="utf-8"))
+    text["runs_sha256"] = artifacts.sha256(folder / "runs.parquet")
+    (folder / "submission.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(SubmissionError, match="text of column 'arch' unpacks to more than"):
+        Submission.read(folder, board=board)
+    assert pa.default_memory_pool().max_memory() - before < 64 << 20
 
 
 # ---------------------------------------------------------------------- damaged artefacts, by path too

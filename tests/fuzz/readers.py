@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -933,6 +934,6 @@ def harness(reader: Reader) -> Iterator[Harness]:
 
 
 def plan(total: int) -> dict[str, int]:
-    """Reader to its number of inputs, so that they are about so many in all and each has one."""
+    """Reader to its number of inputs, so that they are at least so many in all."""
     shares = sum(reader.share for reader in READERS)
-    return {reader.name: max(1, round(total * reader.share / shares)) for reader in READERS}
+    return {reader.name: ceil(total * reader.share / shares) for reader in READERS}
