@@ -89,6 +89,14 @@ class WorkerDiedError(NasbenchMoError, ChildProcessError):
     """Process after process died over one item of work."""
 
 
+class DivergedError(NasbenchMoError, ValueError):
+    """The loss of a training is no longer a finite number."""
+
+
+class DeviceError(NasbenchMoError, ConnectionError):
+    """A device does not answer, went away, or has not what is needed to measure on it."""
+
+
 class MissingDependencyError(NasbenchMoError, ImportError):
     """An optional library is not installed."""
 

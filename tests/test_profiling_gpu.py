@@ -14,7 +14,7 @@ from nasbench_mo import artifacts
 from nasbench_mo.errors import ArtifactError, FormatError, SpecError
 from nasbench_mo.hardware.shapes import LayerShape, shape_name
 from nasbench_mo.hardware.workload import workload
-from nasbench_mo.profiling import LatencyProtocol, gpu, onnx_network
+from nasbench_mo.profiling import LatencyProtocol, energy, gpu, onnx_network
 from nasbench_mo.profiling.campaign import Setting
 from nasbench_mo.profiling.chains import CONTEXTS, chain_plan
 from nasbench_mo.profiling.device_spec import DeviceTableSpec, EnergySpec
@@ -79,7 +79,7 @@ class Abacus:
             found.append(self.now_us - began + (10.0 if i == 0 else 0.0))  # the first is disturbed
         return found
 
-    def energy(self, work: Callable[[], None]) -> tuple[float, float]:
+    def window(self, work: Callable[[], None]) -> tuple[float, float]:
         joules, now_us = self.joules, self.now_us
         work()
         return 0.0 if self.joules_stuck else self.joules - joules, (self.now_us - now_us) / 1e6
@@ -219,16 +219,18 @@ def test_zeus_measures_the_window_of_one_gpu(monkeypatch: pytest.MonkeyPatch) ->
         def __init__(self, **options: Any) -> None:
             made.append(options)
 
-        def begin_window(self, key: str) -> None:
+        def begin_window(self, key: str, *, sync_execution: bool) -> None:
+            assert sync_execution  # torch returns before the GPU is done
             made.append(("begin", key))
 
-        def end_window(self, key: str) -> Any:
+        def end_window(self, key: str, *, sync_execution: bool) -> Any:
+            assert sync_execution
             made.append(("end", key))
             return type("Measurement", (), {"gpu_energy": {1: 12.5}, "time": 0.5})()
 
-    real = gpu.require
+    real = energy.require
     monkeypatch.setattr(
-        gpu,
+        energy,
         "require",
         lambda module, *, extra: (
             type("zeus", (), {"ZeusMonitor": Monitor}) if module == "zeus.monitor" else real(module, extra=extra)
@@ -236,7 +238,7 @@ def test_zeus_measures_the_window_of_one_gpu(monkeypatch: pytest.MonkeyPatch) ->
     )
     device = gpu.CudaDevice(1, with_energy=True)
     for _ in range(2):
-        assert device.energy(lambda: made.append("work")) == (12.5, 0.5)
+        assert device.window(lambda: made.append("work")) == (12.5, 0.5)
     assert made[0] == {"gpu_indices": [1], "cpu_indices": []}
     assert made[1:] == [x for i in (1, 2) for x in (("begin", f"window {i}"), "work", ("end", f"window {i}"))]
     assert device.torch_device == "cuda:1"

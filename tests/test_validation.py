@@ -22,12 +22,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
+from validation_helpers import NB, fake_run, write_images
 
 import nasbench_mo as nmo
 from nasbench_mo.benchmark.constraint import Constraint
 from nasbench_mo.cli import main
 from nasbench_mo.errors import (
     ArtifactError,
+    DownloadError,
     FormatError,
     ObjectiveError,
     RunError,
@@ -36,38 +38,19 @@ from nasbench_mo.errors import (
     UnknownNameError,
 )
 from nasbench_mo.objective import Objective
-from nasbench_mo.profiling.latency import LatencyProtocol
-from nasbench_mo.space.nb201 import NB201, Skeleton
+from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.table import Table
 from nasbench_mo.training import datasets
 from nasbench_mo.training.datasets import check_image_size, find_dataset, read_cifar10, read_digits
 from nasbench_mo.training.images import Images, ImageSet
 from nasbench_mo.training.metrics import Scores
 from nasbench_mo.training.trainer import Recipe
-from nasbench_mo.validation import shortlist
 from nasbench_mo.validation.comparison import Correction, Coverage, LevelAgreement, RankAgreement, ranks, resampled_taus
 from nasbench_mo.validation.shortlist import Chosen, choose
-from nasbench_mo.validation.shortlist_profile import Profile, profile
+from nasbench_mo.validation.shortlist_profile import Profile
 from nasbench_mo.validation.study import Study, Trained, _Job
 
-NB = NB201()
 PROBLEM = "nb201s-c10-epyc-v1"
-
-
-def split(n: int, *, seed: int, size: int = 8) -> dict[str, np.ndarray]:
-    """Three classes told apart by their colour."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % 3
-    colour = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]])[labels]
-    pixels = np.clip(colour[:, None, None, :] + rng.normal(0, 90, (n, size, size, 3)), 0, 255)
-    return {"pixels": pixels.astype(np.uint8), "labels": labels}
-
-
-def write_images(path: Path, *, size: int = 8, n_train: int = 60) -> Path:
-    parts = {"train": split(n_train, seed=0, size=size), "valid": split(30, seed=1, size=size)}
-    parts["test"] = split(31, seed=2, size=size)
-    np.savez(path, **{f"{name}_{what}": values for name, part in parts.items() for what, values in part.items()})
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +106,58 @@ def test_cifar10_is_read_from_the_binary_version(tmp_path):
         read_cifar10(tmp_path)
 
 
+def test_cifar10_is_read_from_the_python_version_and_runs_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (6, 30, 3072), dtype=np.uint8)
+    labels = list(range(10)) * 3
+    for name, x in zip(datasets.CIFAR10_PYTHON, pixels, strict=True):
+        (tmp_path / name).write_bytes(pickle.dumps({b"data": x, b"labels": labels, b"batch_label": b"made up"}))
+    found = find_dataset("cifar10", folder=tmp_path).read()
+    assert [len(found.train), len(found.valid), len(found.test)] == [130, 20, 30]
+    assert np.array_equal(found.test.pixels[7], pixels[5, 7].reshape(3, 32, 32).transpose(1, 2, 0))
+    assert found.test.labels.tolist() == labels
+    (tmp_path / "data_batch_2").write_bytes(pickle.dumps({"data": pixels[0][:, :99], "labels": labels}))
+    with pytest.raises(FormatError, match="expected 'data' of"):
+        read_cifar10(tmp_path)
+    (tmp_path / "data_batch_2").write_bytes(pickle.dumps(Path))
+    with pytest.raises(FormatError):
+        read_cifar10(tmp_path)
+
+
+def test_openml_is_asked_once_and_split_by_class(monkeypatch, cache):
+    sklearn_datasets = pytest.importorskip("sklearn.datasets")
+    asked: list[dict[str, Any]] = []
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 256, (50, 3 * 64)).astype(np.float64)
+
+    def fetch(**given: Any) -> Any:
+        asked.append(given)
+        return SimpleNamespace(data=rows, target=np.array(["cat", "dog"] * 25))
+
+    monkeypatch.setattr(sklearn_datasets, "fetch_openml", fetch)
+    found = find_dataset("openml:animals").read()
+    assert [len(found.train), len(found.valid), len(found.test)] == [30, 10, 10]
+    assert (found.name, found.n_classes) == ("openml:animals", 2)
+    assert np.bincount(found.valid.labels).tolist() == [5, 5]
+    everything = np.concatenate([p.pixels for p in (found.train, found.valid, found.test)])
+    expected = rows.astype(np.uint8).reshape(50, 3, 8, 8).transpose(0, 2, 3, 1)
+    assert sorted(e.tobytes() for e in everything) == sorted(np.ascontiguousarray(e).tobytes() for e in expected)
+    assert asked[0]["name"] == "animals"
+    assert asked[0]["data_home"] == str(cache / "openml")
+    find_dataset("openml:554").read()
+    assert asked[1]["data_id"] == 554
+    rows = rows[:, :100] + 200
+    with pytest.raises(FormatError, match="square images"):
+        find_dataset("openml:animals").read()
+
+    def offline(**given: Any) -> Any:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(sklearn_datasets, "fetch_openml", offline)
+    with pytest.raises(DownloadError, match="Network is unreachable"):
+        find_dataset("openml:animals").read()
+
+
 def test_cifar10_is_read_from_jpegs(tmp_path, monkeypatch):
     pillow = pytest.importorskip("PIL.Image")
     encoded = []
@@ -171,37 +206,6 @@ def test_images_that_the_network_cannot_halve_are_refused(tmp_path):
 
 
 # ---------------------------------------------------------------------- shortlist
-
-
-def fake_run(F: list[list[float]], *, deviation: list[float] | None = None, monkeypatch: Any = None) -> Any:
-    """A run of given values over distinct cells with a convolution each, none the twin of another."""
-    X = nmo.space("nb201").enumerate()
-    X = X[~NB.degenerate(X)]
-    _, first = np.unique(NB.equivalence_class(X), return_index=True)
-    X = X[np.sort(first)[100 : 100 + len(F)]]
-    values = np.array(F)
-    objectives = [
-        Objective(name="error", unit="percent", kind="predicted"),
-        Objective(name="cost", unit="ms", kind="modelled"),
-    ]
-    problem = nmo.Problem.from_function(
-        "toy-v1", lambda X: np.zeros((len(X), 2)), search_space=NB, objectives=objectives
-    )
-    front = np.flatnonzero(nmo.nondominated(values))
-    if monkeypatch is not None:
-        found = np.column_stack([np.array(deviation), np.full(len(F), np.nan)])
-        monkeypatch.setattr(shortlist, "deviations", lambda problem, X: found)
-    return SimpleNamespace(
-        identity=SimpleNamespace(problem="toy-v1", data_hash="0", objectives=tuple(objectives)),
-        problem=problem,
-        X=X,
-        F=values,
-        archs=NB.decode(X),
-        degenerate=np.zeros(len(F), dtype=bool),
-        infeasible=np.zeros(len(F), dtype=bool),
-        full=np.ones(len(F), dtype=bool),
-        front=lambda: SimpleNamespace(evaluation=front),
-    )
 
 
 #: Two ends, a knee, a point beside the knee, and two dominated ones.
@@ -560,10 +564,10 @@ def test_a_network_that_fails_is_reported_and_tried_again(folder, tmp_path, monk
     chosen = choose(nmo.Run.load(folder / "run.parquet"), top=2)
     real = trainer.Trainer.train
 
-    def failing(self: Any, cell: str, *, seed: int) -> Any:
+    def failing(self: Any, cell: str, **kwargs: Any) -> Any:
         if cell == chosen[0].arch:
             raise RuntimeError("out of luck")
-        return real(self, cell, seed=seed)
+        return real(self, cell, **kwargs)
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "train", failing)
@@ -610,33 +614,6 @@ def test_a_killed_validation_goes_on(folder, tmp_path, monkeypatch, capsys):
     assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
 
 
-def test_a_network_that_cannot_be_measured_fails_alone(monkeypatch):
-    pytest.importorskip("onnxruntime")
-    from nasbench_mo.validation import shortlist_profile
-
-    class Fake:
-        device, runtime = "X1", "fake 1"
-
-        def probe(self, model: bytes, setting: Any, *, quantity: str) -> Any:
-            if model == b"bad":
-                raise RuntimeError("does not load")
-            turns = iter(range(1, 1000))
-            return lambda: float(next(turns))
-
-    monkeypatch.setattr(shortlist_profile, "backend_of", lambda device, protocol: Fake())
-    monkeypatch.setattr(shortlist_profile, "onnx_network", lambda arch, skeleton: arch.encode())
-    monkeypatch.setattr(shortlist_profile, "DEPLOYED", LatencyProtocol(rounds=101, runs=1))
-    found = profile(["good", "bad", "fine"], skeleton=Skeleton(), as_predicted=Skeleton(), device="cuda")
-    assert found.failures == {"bad": "RuntimeError: does not load"}
-    assert found.latency_us["p50"].tolist() == pytest.approx([51.0, np.nan, 51.0], nan_ok=True)
-    assert found.latency_us["p99"][0] == 100.0  # of 1, 2, ..., 101
-    assert found.as_predicted_us[0] == pytest.approx(2.1)  # the 10 % quantile of 1, 2, ..., 12
-    assert np.isnan(found.memory_mib).all()
-    assert "processor only" in found.no_memory_because
-    same = Profile.from_dict(json.loads(json.dumps(found.to_dict())))
-    assert same.to_dict() == found.to_dict()
-
-
 def test_jobs_and_results_travel_between_processes(folder):
     job = _Job(
         arch="a",
@@ -674,7 +651,7 @@ def with_changes(call: list[str], **changes: object) -> list[str]:
         ({"run": "nowhere.parquet"}, "nowhere.parquet does not exist"),
         ({"run": "toy.npz"}, "not a readable run file"),
         ({"dataset": "none.npz"}, "none.npz does not exist"),
-        ({"dataset": "mnist"}, "the image sets are digits, gtsrb16, cifar10"),
+        ({"dataset": "mnist"}, "the image sets are digits, gtsrb16, cifar10, openml:NAME"),
         ({"dataset": "cifar10", "images": "."}, "has neither cifar10_jpeg.npz"),
         ({"dataset": "odd.npz"}, "must be a multiple of 4"),
         ({"dataset": "flat.npz"}, "must be square"),

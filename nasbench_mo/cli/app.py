@@ -169,10 +169,42 @@ def search(
 @app.command()
 def validate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run file of a search, run.parquet.")],
-    dataset: Annotated[str, typer.Option(help="digits, gtsrb16, cifar10, or the path of an NPZ file.")],
+    dataset: Annotated[str, typer.Option(help="digits, gtsrb16, cifar10, openml:NAME, or the path of an NPZ file.")],
     out: Annotated[Path, typer.Option(help="Folder of the report and of unfinished work.")],
     top: Annotated[int, typer.Option(help="Networks of the front.", min=1)] = 6,
-    device: Annotated[str, typer.Option(help="torch device, cpu or cuda.")] = "cpu",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="torch device, cpu or cuda; or ssh://user@host:port, a device with onnxruntime that only measures."
+        ),
+    ] = "cpu",
+    train_on: Annotated[
+        str | None,
+        typer.Option(metavar="DEVICE", help="torch device of the trainings.", show_default="--device, cpu with ssh"),
+    ] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            help="onnxruntime's execution provider: cpu, cuda, tensorrt, openvino, coreml.",
+            show_default="cpu; torch's graphs on cuda",
+        ),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="Of the measurements: fp32, int8 (calibrated on training images), fp16, bf16.")
+    ] = "fp32",
+    threads: Annotated[int, typer.Option(help="Threads of a measured run, kept on as many cores.", min=1)] = 1,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,FIELD=VALUE...]",
+            help="short or nb201 (as NAS-Bench-201 was trained), and what is changed: "
+            "nb201,epochs=12,n_cells=1,channels=8,n_train=5000,mixed_precision=true.",
+            show_default="the image set's recipe",
+        ),
+    ] = None,
+    append_to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Native table that the measured rows are added to.")
+    ] = None,
     controls: Annotated[
         int | None,
         typer.Option(help="Networks off the front, to compare with.", show_default="a third of --top", min=0),
@@ -207,6 +239,12 @@ def validate(
         n_processes=processes,
         scheduler=cluster,
         images=images,
+        train_on=train_on,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        recipe=recipe,
+        append_to=append_to,
     )
     validating.validate(request, as_json=as_json)
 

@@ -11,7 +11,9 @@ from nasbench_mo.cli.reading import columns_text, relative
 from nasbench_mo.cli.tables import progress_lines
 from nasbench_mo.errors import RunError, SpecError
 from nasbench_mo.experiment import Run
+from nasbench_mo.table import Table
 from nasbench_mo.training.datasets import find_dataset
+from nasbench_mo.training.recipes import find_recipe
 from nasbench_mo.validation.statements import number
 
 
@@ -30,12 +32,19 @@ class ValidateRequest:
     n_processes: int
     scheduler: str | None
     images: Path | None
+    train_on: str | None = None
+    provider: str | None = None
+    precision: str = "fp32"
+    threads: int = 1
+    recipe: str | None = None
+    append_to: Path | None = None
 
 
 def validate(request: ValidateRequest, *, as_json: bool) -> None:
     """Validate as asked, write the report, and print its findings."""
-    from nasbench_mo.validation import choose, make_report, write_report
+    from nasbench_mo.validation import Target, append_measured, choose, make_report, write_report
     from nasbench_mo.validation import validate as train_and_profile
+    from nasbench_mo.validation.measured_rows import MEASURED, own_table
 
     if request.out.exists() and not request.out.is_dir():
         raise RunError(f"--out {request.out} is a file; give the name of a folder")
@@ -43,7 +52,13 @@ def validate(request: ValidateRequest, *, as_json: bool) -> None:
     finished = Run.load(request.run)
     _check_space(finished)
     dataset = find_dataset(request.dataset, folder=request.images)
-    recipe = dataset.recipe if request.epochs is None else dataclasses.replace(dataset.recipe, epochs=request.epochs)
+    recipe = dataset.recipe if request.recipe is None else find_recipe(request.recipe)
+    recipe = recipe if request.epochs is None else dataclasses.replace(recipe, epochs=request.epochs)
+    target = Target(
+        device=request.device, provider=request.provider, precision=request.precision, n_threads=request.threads
+    )
+    if request.append_to is not None:
+        own_table(request.append_to)
     networks = choose(finished, top=request.top, controls=request.controls)
     with progress_lines(f"validating {len(networks)} networks", hidden=as_json) as progress:
         study = train_and_profile(
@@ -53,13 +68,17 @@ def validate(request: ValidateRequest, *, as_json: bool) -> None:
             out=request.out,
             recipe=recipe,
             seeds=seeds,
-            device=request.device,
+            device=request.train_on or ("cpu" if target.remote else request.device),
             n_processes=request.n_processes,
             scheduler=request.scheduler,
+            target=target,
             progress=progress,
         )
     report = make_report(study, finished)
     written = write_report(report, request.out)
+    if request.append_to is not None and request.out / MEASURED in written:
+        append_measured(Table.open(request.out / MEASURED), request.append_to)
+        written.append(request.append_to)
     if as_json:
         print(json.dumps(json.loads(report.to_json()), indent=1))
         return

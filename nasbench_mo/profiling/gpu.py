@@ -6,15 +6,15 @@ the time and the energy is a part of its own, so that everything else runs, and 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Protocol, final
 
-from nasbench_mo.errors import ArtifactError, SpecError, require
+from nasbench_mo.errors import SpecError, require
 from nasbench_mo.profiling.campaign import Probe, Quantity, Setting
 from nasbench_mo.profiling.device_spec import PRECISIONS, EnergySpec
+from nasbench_mo.profiling.energy import Windows, ZeusCounter, energy_uj
 from nasbench_mo.profiling.latency import LatencyProtocol
 from nasbench_mo.profiling.torch_graph import TorchGraph
 
@@ -42,7 +42,7 @@ class Device(Protocol):
     def durations_us(self, run: Run, *, runs: int) -> list[float]:
         """Microseconds of each of some runs, on the device's own clock."""
 
-    def energy(self, work: Callable[[], None]) -> tuple[float, float]:
+    def window(self, work: Callable[[], None]) -> tuple[float, float]:
         """Joules of the whole device, and seconds, from before to after some work."""
 
     def wait(self, seconds: float) -> None:
@@ -113,20 +113,13 @@ class TorchBackend:
         spec = self._energy
         assert spec is not None  # or there was no such probe
         one_us = self._turn_us(graph, replay)
-        n = max(1, math.ceil(1e6 * spec.window_s / one_us))
-        idle_j, idle_s = self._device.energy(lambda: self._device.wait(spec.idle_s))
-
-        def repeat() -> None:
-            for _ in range(n):
-                replay()
-
-        total_j, total_s = self._device.energy(repeat)
-        if total_j <= 0 or idle_s <= 0:
-            raise ArtifactError(
-                f"the energy counter of {self.device} gave {total_j} J in {total_s:.3g} s, after {idle_j} J in "
-                f"{idle_s:.3g} s idle; make window_s and idle_s longer than its updates, or leave energy out"
-            )
-        return 1e6 * (total_j - idle_j / idle_s * total_s) / n
+        return energy_uj(
+            replay,
+            counter=self._device,
+            windows=Windows(busy_s=spec.window_s, idle_s=spec.idle_s),
+            one_us=one_us,
+            wait=self._device.wait,
+        )
 
 
 def cuda_backend(protocol: LatencyProtocol, *, energy: EnergySpec | None, index: int = 0) -> TorchBackend:
@@ -175,11 +168,7 @@ class CudaDevice:
     def __init__(self, index: int, *, with_energy: bool) -> None:
         self._torch: Any = require("torch", extra="train")
         self._index = index
-        self._windows = 0
-        self._monitor: Any = None
-        if with_energy:
-            zeus: Any = require("zeus.monitor", extra="energy")
-            self._monitor = zeus.ZeusMonitor(gpu_indices=[index], cpu_indices=[])
+        self._counter = ZeusCounter(index, wait_for_torch=True) if with_energy else None
 
     @property
     def torch_device(self) -> str:
@@ -194,7 +183,7 @@ class CudaDevice:
     def identity(self) -> dict[str, Any]:
         """Model, memory, driver and versions."""
         found = self._torch.cuda.get_device_properties(self._index)
-        names = ["torch", "onnx", "nasbench-mo", *(["zeus-ml"] if self._monitor is not None else [])]
+        names = ["torch", "onnx", "nasbench-mo", *(["zeus-ml"] if self._counter is not None else [])]
         return {
             "capability": f"{found.major}.{found.minor}",
             "multiprocessors": int(found.multi_processor_count),
@@ -232,14 +221,10 @@ class CudaDevice:
             cuda.synchronize()
         return [1000 * begin.elapsed_time(end) for begin, end in pairs]
 
-    def energy(self, work: Callable[[], None]) -> tuple[float, float]:
+    def window(self, work: Callable[[], None]) -> tuple[float, float]:
         """One window of Zeus, which waits for the GPU at both ends."""
-        self._windows += 1
-        key = f"window {self._windows}"
-        self._monitor.begin_window(key)
-        work()
-        found = self._monitor.end_window(key)
-        return float(sum(found.gpu_energy.values())), float(found.time)
+        assert self._counter is not None  # or nobody asks for energy
+        return self._counter.window(work)
 
     def wait(self, seconds: float) -> None:
         """Sleep, when all work has ended."""

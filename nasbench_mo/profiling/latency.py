@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.errors import FormatError, SpecError, require
+from nasbench_mo.profiling import ondevice
 
 #: Called with the rounds that are done and their number.
 Progress = Callable[[int, int], None]
@@ -137,6 +138,8 @@ class Session:
         Threads inside an operator.
     seed
         Of the input's values.
+    provider
+        Execution provider, of :data:`.ondevice.PROVIDERS`.
 
     Raises
     ------
@@ -144,32 +147,28 @@ class Session:
         It is no model that onnxruntime loads.
     MissingDependencyError
         onnxruntime is not installed.
+    RuntimeError
+        onnxruntime takes another provider than the one asked for.
     """
 
-    def __init__(self, model: bytes | str, *, n_threads: int, seed: int) -> None:
-        runtime: Any = require("onnxruntime", extra="profile")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        if n_threads > 1:  # or idle threads of one session keep a core busy while the next one has its turn
-            options.add_session_config_entry("session.force_spinning_stop", "1")
+    def __init__(self, model: bytes | str, *, n_threads: int, seed: int, provider: str = "cpu") -> None:
+        require("onnxruntime", extra="profile")
         try:
-            self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session: Any = ondevice.session(model, provider=provider, n_threads=n_threads)
+        except RuntimeError:
+            raise
         except Exception as error:  # onnxruntime's errors have no common base of their own
             raise FormatError(f"onnxruntime does not load the model: {' '.join(str(error).split())[:300]}") from error
-        (given,) = self._session.get_inputs()
-        values = np.random.default_rng(seed).standard_normal(given.shape).astype(np.float32)
-        self._feed = {given.name: values}
+        self._feed = ondevice.feed_of(self._session, seed=seed)
+
+    def run(self) -> object:
+        """Run once."""
+        return self._session.run(None, self._feed)
 
     def turn_ms(self, protocol: LatencyProtocol, *, clock: Callable[[], int]) -> float:
         """Shortest of the timed runs of one turn."""
         run, feed = self._session.run, self._feed
-        for _ in range(protocol.warm_up):
-            run(None, feed)
-        best = np.inf
-        for _ in range(protocol.runs):
-            began = clock()
-            run(None, feed)
-            best = min(best, clock() - began)
-        return best / 1e6
+        return (
+            ondevice.shortest_us(lambda: run(None, feed), warm_up=protocol.warm_up, runs=protocol.runs, clock=clock)
+            / 1e3
+        )

@@ -26,27 +26,32 @@ _LEVELS = 255
 Range = tuple[float, float]
 
 
-def quantised(model: bytes, *, seed: int = 0) -> bytes:
-    """The int8 form of a float model, calibrated on one batch of standard normal images.
+def quantised(model: bytes, *, seed: int = 0, images: NDArray[np.float32] | None = None) -> bytes:
+    """The int8 form of a float model, calibrated on images.
 
     Parameters
     ----------
     model
         Serialised model of Conv, Gemm, Relu, Add, Mul, AveragePool, GlobalAveragePool and Flatten, with one input.
     seed
-        Of the calibration images.
+        Of the standard normal images that it is calibrated on where none are given.
+    images
+        Calibration images, (k b, c, h, w) for a model of b images at once, prepared as for the network.
 
     Raises
     ------
     FormatError
-        The graph has no single input.
+        The graph has no single input, or the images do not fit it.
     MissingDependencyError
         onnx or onnxruntime is not installed.
     """
     onnx: Any = require("onnx", extra="profile")
     parsed = parsed_model(model)
     shape = [d.dim_value for d in parsed.graph.input[0].type.tensor_type.shape.dim]
-    images = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    if images is None:
+        images = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    if list(images.shape[1:]) != shape[1:] or not len(images) or len(images) % shape[0]:
+        raise FormatError(f"expected calibration images of {shape}, or several times as many; got {images.shape}")
     return _Quantiser(onnx, parsed.graph, ranges=activation_ranges(model, images)).model()
 
 
@@ -64,12 +69,21 @@ def activation_ranges(model: bytes, images: NDArray[np.float32]) -> dict[str, Ra
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     given = parsed.graph.input[0].name
+    at_once = parsed.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    found: dict[str, Range] = {}
     try:
         session = runtime.InferenceSession(parsed.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        computed = session.run(names, {given: images})
+        for start in range(0, len(images), at_once):
+            part = images[start : start + at_once]
+            for name, values in zip([given, *names], [part, *session.run(names, {given: part})], strict=True):
+                low, high = _range(values)
+                least, most = found.get(name, (low, high))
+                found[name] = (min(low, least), max(high, most))
+    except FormatError:
+        raise
     except Exception as error:  # onnxruntime's errors have no common base of their own
         raise FormatError(f"onnxruntime does not run the graph: {' '.join(str(error).split())[:300]}") from error
-    return {name: _range(values) for name, values in zip([given, *names], [images, *computed], strict=True)}
+    return found
 
 
 #: Largest float32 that is a 32-bit integer.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from nasbench_mo.errors import ArtifactError, RunError, require
 
 _HEADER: Final = b"nasbench-mo checkpoint 1\n"
 _DIGEST_SIZE: Final = 65  # 64 digits and a line end
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,10 @@ class CheckpointFile:
         self.device = device
 
     def save(self, *, epochs: int, seconds: float, curve: Mapping[str, list[float]]) -> None:
-        """Write where the parts and the global generators stand."""
+        """Write where the parts and the global generators stand.
+
+        Where that fails (a full disk), it is warned of: the checkpoint before stays, and the training is worth more.
+        """
         if self.path is None:
             return
         torch = require("torch", extra="train")
@@ -80,7 +86,15 @@ class CheckpointFile:
             *(torch.cuda.get_rng_state(device) for device in accelerators(self.device)),
         ]
         checkpoint = Checkpoint(identity=self.identity, epochs=epochs, seconds=seconds, curve=curve, state=state)
-        write_checkpoint(self.path, checkpoint)
+        try:
+            write_checkpoint(self.path, checkpoint)
+        except OSError as error:
+            _log.warning(
+                "the checkpoint %s after epoch %d could not be written (%s); the training goes on without it",
+                self.path,
+                epochs,
+                error.strerror or error,
+            )
 
     def restore(self) -> Checkpoint | None:
         """Bring the parts and the global generators to where the file was written; None where there is none.

@@ -6,17 +6,20 @@ A name travels to other processes and machines; the images themselves are read t
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
 from nasbench_mo.bounded import load_arrays
-from nasbench_mo.errors import ArtifactError, FormatError, SpecError, did_you_mean, require
+from nasbench_mo.errors import ArtifactError, DownloadError, FormatError, SpecError, did_you_mean, require
+from nasbench_mo.sources.safe_pickle import load_file
 from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.training.images import Images, ImageSet, read_arrays
 from nasbench_mo.training.table_spec import TrainedTableSpec, find_specification
@@ -28,6 +31,8 @@ _SPLIT_SEED = 0
 
 DIGITS, GTSRB16, CIFAR10 = "digits", "gtsrb16", "cifar10"
 DATASETS: tuple[str, ...] = (DIGITS, GTSRB16, CIFAR10)
+#: What a name begins with that OpenML is asked for: ``openml:mnist_784``, or ``openml:554`` by number.
+OPENML = "openml:"
 
 #: Recipes of the named image sets; the user's own arrays get the default one.
 _RECIPES: Mapping[str, Recipe] = {DIGITS: Recipe(batch_size=50)}
@@ -42,6 +47,8 @@ CIFAR10_JPEG_SHA256 = "628e1d31177d18bb26d0e95b1533db3bd661f3a3b1365d0aeb1544e0a
 #: CIFAR-10 in its authors' binary version (cs.toronto.edu/~kriz/cifar.html): one byte of class, 3 x 32 x 32 of pixels.
 CIFAR10_BINARY = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
 _CIFAR10_RECORD = 1 + 3 * 32 * 32
+#: Its Python version: pickles of dicts with the same pixels and with the classes; read without running any of them.
+CIFAR10_PYTHON = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 #: One in so many official training images is validated on.
 _CIFAR10_VALID_STEP = 10
 
@@ -53,7 +60,7 @@ class Dataset:
     Parameters
     ----------
     name
-        ``digits``, ``gtsrb16``, ``cifar10``, or the stem of the user's NPZ file.
+        ``digits``, ``gtsrb16``, ``cifar10``, ``openml:...``, or the stem of the user's NPZ file.
     path
         Folder of the image files, or the user's NPZ file; None where no file is needed.
     recipe
@@ -76,6 +83,8 @@ class Dataset:
         MissingDependencyError
             The library that reads them is not installed.
         """
+        if self.name.startswith(OPENML):
+            return read_openml(self.name.removeprefix(OPENML))
         if self.path is None:
             return read_digits()
         if self.path.suffix == ".npz":
@@ -91,7 +100,7 @@ def find_dataset(name: str, *, folder: Path | None = None) -> Dataset:
     Parameters
     ----------
     name
-        One of :data:`DATASETS`, or a file as of :func:`.read_arrays`.
+        One of :data:`DATASETS`, ``openml:`` with a name or number there, or a file as of :func:`.read_arrays`.
     folder
         Folder of the image files; by default one of the image set's name in ``$NASBENCH_MO_SHARED``, and where that
         is not set in ``../shared/data``.
@@ -110,9 +119,11 @@ def find_dataset(name: str, *, folder: Path | None = None) -> Dataset:
         return Dataset(name=name, path=specification.image_folder(folder).resolve(), recipe=specification.recipe)
     if name == CIFAR10:
         return Dataset(name=name, path=_cifar10_folder(folder).resolve(), recipe=Recipe())
+    if name.startswith(OPENML) and len(name) > len(OPENML):
+        return Dataset(name=name, path=None, recipe=Recipe())
     if not name.endswith(".npz"):
         raise SpecError(
-            f"the image sets are {', '.join(DATASETS)}, or the path of an NPZ file; got {name!r}."
+            f"the image sets are {', '.join(DATASETS)}, {OPENML}NAME, or the path of an NPZ file; got {name!r}."
             f"{did_you_mean(name, DATASETS)}"
         )
     path = Path(name)
@@ -154,10 +165,66 @@ def read_digits() -> ImageSet:
     found = require("sklearn.datasets", extra="fit").load_digits()
     pixels = np.round(found.images * (255 / 16)).astype(np.uint8)[..., None]  # grey levels are 0 to 16
     labels = found.target.astype(np.int64)
+    return _split_in_fifths(pixels, labels, name=DIGITS, n_classes=10)
+
+
+def read_openml(name: str) -> ImageSet:
+    """Images of OpenML (openml.org), downloaded once by scikit-learn and kept in the cache directory.
+
+    Three in five of each class are trained on, one in five validated on and one in five tested on, whatever split the
+    publisher has: OpenML does not tell it.
+
+    Parameters
+    ----------
+    name
+        Name, such as ``mnist_784`` or ``Fashion-MNIST``, or number. Its rows are grey levels of 0 to 255, of square
+        images: n pixels, or 3 n with one channel after the other.
+
+    Raises
+    ------
+    DownloadError
+        It could not be fetched.
+    FormatError
+        Its rows are no images.
+    MissingDependencyError
+        scikit-learn is not installed.
+    """
+    datasets = require("sklearn.datasets", extra="fit")
+    which = {"data_id": int(name)} if name.isdecimal() else {"name": name}
+    try:
+        found = datasets.fetch_openml(**which, as_frame=False, data_home=str(artifacts.cache_dir() / "openml"))
+    except (OSError, ValueError) as error:  # OpenMLError is a ValueError
+        reason = " ".join(str(error).split())[:200]
+        raise DownloadError(
+            f"OpenML's {name!r} could not be fetched ({reason}); check the name on openml.org and the network, or give "
+            "your own images as an NPZ file"
+        ) from error
+    values = np.asarray(found.data)
+    side, channels = _image_side(values, name=name)
+    pixels = values.astype(np.uint8).reshape(-1, channels, side, side).transpose(0, 2, 3, 1).copy()
+    classes, labels = np.unique(np.asarray(found.target).astype(str), return_inverse=True)
+    return _split_in_fifths(pixels, labels.astype(np.int64), name=f"{OPENML}{name}", n_classes=len(classes))
+
+
+def _image_side(values: NDArray[Any], *, name: str) -> tuple[int, int]:
+    """Side and channels of the images that rows are."""
+    if values.dtype.kind in "iuf" and values.ndim == 2 and values.size and 0 <= values.min() and values.max() <= 255:
+        for channels in (1, 3):
+            side = math.isqrt(values.shape[1] // channels)
+            if side > 1 and channels * side * side == values.shape[1]:
+                return side, channels
+    raise FormatError(
+        f"OpenML's {name!r} has rows of {values.shape[1:]} {values.dtype} values; expected square images of one or "
+        "three channels, in grey levels of 0 to 255"
+    )
+
+
+def _split_in_fifths(pixels: NDArray[np.uint8], labels: NDArray[np.int64], *, name: str, n_classes: int) -> ImageSet:
+    """Three fifths of each class to train, one to validate, one to test."""
     fifth = _position_in_class(labels, seed=_SPLIT_SEED) % 5
     return ImageSet(
-        name=DIGITS,
-        n_classes=10,
+        name=name,
+        n_classes=n_classes,
         train=_chosen(pixels, labels, fifth > 1),
         valid=_chosen(pixels, labels, fifth == 0),
         test=_chosen(pixels, labels, fifth == 1),
@@ -172,7 +239,8 @@ def read_cifar10(folder: Path) -> ImageSet:
     Parameters
     ----------
     folder
-        Folder with :data:`CIFAR10_JPEG`, or with the files of the authors' binary version, :data:`CIFAR10_BINARY`.
+        Folder with :data:`CIFAR10_JPEG`, or with the files of the authors' binary version, :data:`CIFAR10_BINARY`, or
+        of their Python version, :data:`CIFAR10_PYTHON`: the same images.
         The JPEGs lost a little: their errors are not strictly comparable with published ones.
 
     Raises
@@ -187,7 +255,12 @@ def read_cifar10(folder: Path) -> ImageSet:
     if (folder / CIFAR10_JPEG).is_file():
         pixels, labels, is_test = _cifar10_from_jpeg(folder / CIFAR10_JPEG)
     else:
-        parts = [_cifar10_batch(folder / name) for name in CIFAR10_BINARY]
+        binary = (folder / CIFAR10_BINARY[0]).is_file()
+        parts = (
+            [_cifar10_batch(folder / name) for name in CIFAR10_BINARY]
+            if binary
+            else [_cifar10_pickle(folder / name) for name in CIFAR10_PYTHON]
+        )
         pixels, labels = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
         is_test = np.arange(len(labels)) >= sum(len(part[1]) for part in parts[:-1])
     trained, trained_labels = pixels[~is_test], labels[~is_test].astype(np.int64)
@@ -207,11 +280,13 @@ def _gtsrb16() -> TrainedTableSpec:
 
 def _cifar10_folder(folder: Path | None) -> Path:
     found = folder if folder is not None else Path(os.environ.get(_SHARED, "../shared/data")) / CIFAR10_FOLDER
-    if (found / CIFAR10_JPEG).is_file() or all((found / name).is_file() for name in CIFAR10_BINARY):
+    forms = ((CIFAR10_JPEG,), CIFAR10_BINARY, CIFAR10_PYTHON)
+    if any(all((found / name).is_file() for name in form) for form in forms):
         return found
     raise FileNotFoundError(
-        f"{found} has neither {CIFAR10_JPEG} nor CIFAR-10's binary version ({', '.join(CIFAR10_BINARY)}); give the "
-        f"folder that has it as --images FOLDER, or set {_SHARED} to the folder that holds {CIFAR10_FOLDER}/"
+        f"{found} has neither {CIFAR10_JPEG} nor CIFAR-10's binary or Python version ({', '.join(CIFAR10_BINARY)}, or "
+        f"{', '.join(CIFAR10_PYTHON)}); give the folder that has it as --images FOLDER, or set {_SHARED} to the folder "
+        f"that holds {CIFAR10_FOLDER}/"
     )
 
 
@@ -242,6 +317,21 @@ def _cifar10_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     if int(records[:, 0].max()) > 9:
         raise FormatError(f"{path}: expected classes of 0 to 9, got {int(records[:, 0].max())}")
     return records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy(), records[:, 0].copy()
+
+
+def _cifar10_pickle(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pixels (n, 32, 32, 3) and classes (n,) of one file of the Python version."""
+    found = load_file(path)
+    fields = {k.decode() if isinstance(k, bytes) else k: v for k, v in found.items()} if isinstance(found, dict) else {}
+    pixels, labels = np.asarray(fields.get("data", [])), np.asarray(fields.get("labels", []))
+    if pixels.dtype != np.uint8 or pixels.shape != (len(labels), _CIFAR10_RECORD - 1) or not len(labels):
+        raise FormatError(
+            f"{path}: expected 'data' of (n, {_CIFAR10_RECORD - 1}) bytes and n 'labels', got {pixels.dtype} values "
+            f"{pixels.shape} and {len(labels)} labels"
+        )
+    if not 0 <= int(labels.min()) <= int(labels.max()) <= 9:
+        raise FormatError(f"{path}: expected classes of 0 to 9, got {int(labels.min())} to {int(labels.max())}")
+    return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy(), labels.astype(np.uint8)
 
 
 def _position_in_class(labels: NDArray[np.int64], *, seed: int) -> NDArray[np.int64]:

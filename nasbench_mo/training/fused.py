@@ -28,7 +28,7 @@ from nasbench_mo.training.trainer import (
     image_orders,
     prepared,
     seeded_network,
-    sgd_one_cycle,
+    sgd,
 )
 
 
@@ -43,10 +43,20 @@ class FusedTrainer:
     Notes
     -----
     The seconds of a result are its share of the seconds of all, and energy is not told apart: it is not available.
+
+    Raises
+    ------
+    SpecError
+        The recipe changes images or mixes precisions.
     """
 
     def __init__(self, images: ImageSet, *, recipe: Recipe, device: str = "cpu") -> None:
-        self.images = images
+        if recipe.augmentation != "none" or recipe.mixed_precision:
+            raise SpecError(
+                "many networks at once are trained on unchanged images in single precision; expected a recipe with "
+                f"augmentation 'none' and no mixed_precision, got {recipe}"
+            )
+        self.images = images = recipe.images(images)
         self.recipe = recipe
         self.device = device
         statistics = channel_statistics(images.train)
@@ -67,7 +77,7 @@ class FusedTrainer:
         torch = require("torch", extra="train")
         network, sizes = self._network(cells, seed=seed)
         n_images = len(self.images.train)
-        optimiser, schedule = sgd_one_cycle(network.parameters(), recipe=self.recipe, n_images=n_images)
+        optimiser, schedule = sgd(network.parameters(), recipe=self.recipe, n_images=n_images)
         curves: dict[str, list[NDArray[np.float64]]] = {"train_loss": [], "valid_loss": [], "valid_error": []}
         clock = time.process_time if self.device == "cpu" else time.perf_counter
         seconds = 0.0

@@ -201,7 +201,7 @@ class TrainedTableSpec:
             "space": self.space,
             "images": dataclasses.asdict(self.images),
             "images_sha256": self.images_sha256,
-            "recipe": dataclasses.asdict(self.recipe),
+            "recipe": self.recipe.identity,
         }
 
     def read_images(self, folder: Path | None = None) -> ImageSet:
@@ -298,9 +298,16 @@ def _designs(value: object, *, place: str) -> dict[str, str]:
 def _typed(cls: Any, value: object, *, place: str) -> dict[str, Any]:
     """The fields of a dataclass out of a mapping; numbers must be numbers of the declared kind."""
     fields = dataclasses.fields(cls)
-    known = mapping_of(value, place=place, allowed=[f.name for f in fields], required=[f.name for f in fields])
+    required = [f.name for f in fields if f.name not in getattr(cls, "LATER", ())]
+    known = mapping_of(value, place=place, allowed=[f.name for f in fields], required=required)
     for wanted in fields:
+        if wanted.name not in known:
+            continue
         given = known[wanted.name]
+        if wanted.type == "bool" and not isinstance(given, bool):
+            raise SpecError(f"{place}: {wanted.name} must be true or false, got {given!r}")
+        if wanted.type == "int | None" and given is not None and not is_integer(given):
+            raise SpecError(f"{place}: {wanted.name} must be an integer, got {given!r}")
         if wanted.type == "int" and not is_integer(given):
             raise SpecError(f"{place}: {wanted.name} must be an integer, got {given!r}")
         if wanted.type == "float" and (isinstance(given, bool) or not isinstance(given, int | float)):

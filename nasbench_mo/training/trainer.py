@@ -8,36 +8,39 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import SpecError, require
+from nasbench_mo.errors import DivergedError, SpecError, require
 from nasbench_mo.hardware.workload.mobile import MobileSkeleton
 from nasbench_mo.space import SearchSpace
 from nasbench_mo.space import space as space_named
 from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.training.checkpoint import CheckpointFile, accelerators
 from nasbench_mo.training.energy import Energy, EnergyMeter
-from nasbench_mo.training.images import Images, ImageSet
+from nasbench_mo.training.images import Images, ImageSet, subset
 from nasbench_mo.training.metrics import Scores, scores
 from nasbench_mo.training.network import build_network
 from nasbench_mo.training.skeletons import final_size, network_skeleton
 
 #: Small enough for the activations of one layer to stay in a core's cache.
 EVALUATION_BATCH = 250
+#: Pixels that a randomly cropped image is padded with on each side, as NAS-Bench-201 does.
+CROP_PADDING = 4
+
+Schedule = Literal["one-cycle", "cosine"]
+Augmentation = Literal["none", "crop-flip"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a network is trained: SGD with Nesterov momentum, one-cycle learning rate, cross-entropy.
-
-    Smith & Topin, "Super-convergence", 2018, for the one-cycle schedule (torch's defaults: warm-up over 30 %).
+    """How a network is trained: SGD with Nesterov momentum, a learning-rate schedule, cross-entropy.
 
     Parameters
     ----------
@@ -46,9 +49,21 @@ class Recipe:
     epochs, batch_size
         Passes over the training images, and images in a step.
     learning_rate
-        Peak of the one-cycle schedule.
+        Peak of the one-cycle schedule, beginning of the cosine.
     momentum, weight_decay
         Of SGD.
+    schedule
+        ``"one-cycle"`` (Smith & Topin, "Super-convergence", 2018; torch's defaults: warm-up over 30 %), or
+        ``"cosine"`` from the learning rate to 0 (Loshchilov & Hutter, "SGDR", ICLR 2017, without restarts). Both move
+        at every step.
+    augmentation
+        ``"none"``, or ``"crop-flip"``: each image is padded with four black pixels, cropped at random to its size, and
+        mirrored every other time.
+    mixed_precision
+        Convolutions and products in half precision, weights in single: float16 with a scaled loss on a GPU, bfloat16
+        on a CPU.
+    n_train
+        Training images that are drawn, each class's share kept; all by default.
     """
 
     n_cells: int = 1
@@ -58,11 +73,41 @@ class Recipe:
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    schedule: Schedule = "one-cycle"
+    augmentation: Augmentation = "none"
+    mixed_precision: bool = False
+    n_train: int | None = None
+
+    #: Fields that came later: a specification may leave them out, and an identity does where they have no effect.
+    LATER: ClassVar[tuple[str, ...]] = ("schedule", "augmentation", "mixed_precision", "n_train")
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if value <= 0 and name not in ("momentum", "weight_decay"):
-                raise SpecError(f"recipe: {name} must be positive, got {value}")
+        for name in ("n_cells", "channels", "epochs", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise SpecError(f"recipe: {name} must be positive, got {getattr(self, name)}")
+        if self.n_train is not None and self.n_train < 1:
+            raise SpecError(f"recipe: n_train must be positive, got {self.n_train}")
+        for name, known in (("schedule", get_args(Schedule)), ("augmentation", get_args(Augmentation))):
+            if getattr(self, name) not in known:
+                raise SpecError(f"recipe: {name} is one of {', '.join(known)}; got {getattr(self, name)!r}")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What trainings with this recipe have in common, of types that JSON has."""
+        usual = {field.name: field.default for field in fields(self)}
+        return {k: v for k, v in asdict(self).items() if k not in self.LATER or v != usual[k]}
+
+    def images(self, images: ImageSet) -> ImageSet:
+        """An image set with the training images that are drawn.
+
+        Raises
+        ------
+        SpecError
+            It has fewer.
+        """
+        if self.n_train is None:
+            return images
+        return replace(images, train=subset(images.train, n=self.n_train, seed=0))
 
     def skeleton(self, images: ImageSet) -> Skeleton:
         """The network around the cells for an image set."""
@@ -176,7 +221,7 @@ class Trainer:
         space: str = "nb201",
         skeleton: Skeleton | MobileSkeleton | None = None,
     ) -> None:
-        self.images = images
+        self.images = images = recipe.images(images)
         self.recipe = recipe
         self.device = device
         self.space = space_named(space)
@@ -186,12 +231,21 @@ class Trainer:
                 f"the last of {len(images.train)} images is a batch of its own, and a batch normalisation needs more "
                 f"than one value, but its tensors end at one pixel; take another batch_size than {recipe.batch_size}"
             )
-        statistics = channel_statistics(images.train)
+        self.statistics = channel_statistics(images.train)
         self._train, self._valid, self._test = (
-            prepared(split, statistics=statistics, device=device) for split in (images.train, images.valid, images.test)
+            prepared(split, statistics=self.statistics, device=device)
+            for split in (images.train, images.valid, images.test)
         )
 
-    def train(self, arch: str, *, seed: int, checkpoint: Path | None = None) -> TrainingResult:
+    def train(
+        self,
+        arch: str,
+        *,
+        seed: int,
+        checkpoint: Path | None = None,
+        stop_when_diverged: bool = False,
+        keep: Callable[[Any], None] | None = None,
+    ) -> TrainingResult:
         """Train the network of an architecture; see :func:`train`.
 
         Parameters
@@ -201,10 +255,17 @@ class Trainer:
         checkpoint
             File that holds the training after each epoch. Where it is there, the training goes on from it; on a CPU,
             with the same torch and number of threads, to the bits that it would have had without a break. It is kept
-            at the end. Energy is not told where a training was continued.
+            at the end. Energy is not told where a training was continued. A checkpoint that cannot be written (a full
+            disk) is warned of, and the training goes on: a later one may fit.
+        stop_when_diverged
+            End with an error after an epoch whose mean training loss is not finite.
+        keep
+            Called with the trained network before it is dropped.
 
         Raises
         ------
+        DivergedError
+            As asked for.
         ArtifactError
             The checkpoint is damaged, or no checkpoint.
         RunError
@@ -214,12 +275,14 @@ class Trainer:
         meter = EnergyMeter()
         network = seeded_network(arch, skeleton=self.skeleton, seed=seed, space=self.space)
         network = network.to(device=self.device, memory_format=torch.channels_last)
-        optimiser, schedule = sgd_one_cycle(network.parameters(), recipe=self.recipe, n_images=len(self.images.train))
+        optimiser, schedule = sgd(network.parameters(), recipe=self.recipe, n_images=len(self.images.train))
         orders = image_orders(self.recipe, n_images=len(self.images.train), seed=seed)
+        scaler = loss_scaler(self.recipe, device=self.device)
         stored = CheckpointFile(
             checkpoint,
             identity=self._identity(arch, seed=seed) if checkpoint else {},
-            parts={"network": network, "optimiser": optimiser, "schedule": schedule},
+            parts={"network": network, "optimiser": optimiser, "schedule": schedule}
+            | ({"scaler": scaler} if scaler.is_enabled() else {}),
             device=self.device,
         )
         clock = time.process_time if self.device == "cpu" else time.perf_counter
@@ -237,10 +300,22 @@ class Trainer:
                 permutation = torch.from_numpy(order).to(self.device)
                 curve["train_loss"].append(
                     _one_epoch(
-                        network, self._train, permutation, optimiser=optimiser, schedule=schedule, recipe=self.recipe
+                        network,
+                        self._train,
+                        permutation,
+                        optimiser=optimiser,
+                        schedule=schedule,
+                        recipe=self.recipe,
+                        scaler=scaler,
+                        augment=self._augmenter(seed=seed, epoch=epoch),
                     )
                 )
                 seconds += clock() - began
+                if stop_when_diverged and not np.isfinite(curve["train_loss"][-1]):
+                    raise DivergedError(
+                        f"the training loss of {arch} with seed {seed} is {curve['train_loss'][-1]} after epoch "
+                        f"{epoch} of {self.recipe.epochs}; expected a finite number: take a smaller learning rate"
+                    )
                 predicted, loss = _predict(network, self._valid)
                 curve["valid_loss"].append(loss)
                 curve["valid_error"].append(float(100 * np.mean(predicted != self.images.valid.labels)))
@@ -249,6 +324,8 @@ class Trainer:
             if finished == self.recipe.epochs:  # the checkpoint is of the last epoch
                 predicted, _ = _predict(network, self._valid)
             tested, _ = _predict(network, self._test)
+        if keep is not None:
+            keep(network)
         if done is not None:
             energy = Energy(joules=None, why_not="the training was continued from a checkpoint")
         return TrainingResult(
@@ -272,6 +349,15 @@ class Trainer:
             "skeleton": repr(self.skeleton),
             "images": self._fingerprint,
         }
+
+    def _augmenter(self, *, seed: int, epoch: int) -> Augmenter | None:
+        """What changes the images of an epoch: of a seed and an epoch the same, wherever a training was continued."""
+        if self.recipe.augmentation == "none":
+            return None
+        mean, deviation = self.statistics
+        black = (-mean / np.maximum(deviation, _LEAST_DEVIATION)).astype(np.float32)
+        rng = np.random.default_rng([seed, _AUGMENTATION_STREAM, epoch])
+        return Augmenter(rng, n_images=len(self.images.train), black=black, device=self.device)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -313,7 +399,7 @@ def image_orders(recipe: Recipe, *, n_images: int, seed: int) -> Iterator[NDArra
     return (rng.permutation(n_images) for _ in range(recipe.epochs))
 
 
-def sgd_one_cycle(parameters: Iterable[Any], *, recipe: Recipe, n_images: int) -> tuple[Any, Any]:
+def sgd(parameters: Iterable[Any], *, recipe: Recipe, n_images: int) -> tuple[Any, Any]:
     """Optimiser and learning-rate schedule of a recipe."""
     torch = require("torch", extra="train")
     optimiser = torch.optim.SGD(
@@ -324,6 +410,8 @@ def sgd_one_cycle(parameters: Iterable[Any], *, recipe: Recipe, n_images: int) -
         nesterov=recipe.momentum > 0,
     )
     n_steps = recipe.epochs * -(-n_images // recipe.batch_size)
+    if recipe.schedule == "cosine":
+        return optimiser, torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=n_steps)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=recipe.learning_rate, total_steps=n_steps)
     return optimiser, schedule
 
@@ -332,6 +420,66 @@ def sgd_one_cycle(parameters: Iterable[Any], *, recipe: Recipe, n_images: int) -
 _ORDER_STREAM = 0x6F726465
 #: Likewise what dropout drops.
 _DROPOUT_STREAM = 0x64726F70
+#: Likewise how images are cropped and mirrored.
+_AUGMENTATION_STREAM = 0x61756765
+#: A channel that is the same everywhere is not divided by 0.
+_LEAST_DEVIATION = 1e-6
+
+
+def loss_scaler(recipe: Recipe, *, device: str) -> Any:
+    """What keeps float16 gradients from vanishing on a GPU; elsewhere it does nothing."""
+    torch = require("torch", extra="train")
+    kind = torch.device(device).type
+    return torch.amp.GradScaler(kind, enabled=recipe.mixed_precision and kind == "cuda")
+
+
+def _autocast(recipe: Recipe, *, device: str) -> contextlib.AbstractContextManager[Any]:
+    """Half precision where a recipe asks for it and the operation bears it."""
+    if not recipe.mixed_precision:
+        return contextlib.nullcontext()
+    torch = require("torch", extra="train")
+    kind = torch.device(device).type
+    mixed: contextlib.AbstractContextManager[Any] = torch.autocast(
+        kind, dtype=torch.float16 if kind == "cuda" else torch.bfloat16
+    )
+    return mixed
+
+
+class Augmenter:
+    """Crops and mirrors the images of one epoch, as NAS-Bench-201 does.
+
+    Parameters
+    ----------
+    rng
+        Draws a crop and a side for every image.
+    n_images
+        Images of the epoch.
+    black
+        (c,) value of a black pixel after normalisation, of the padding.
+    device
+        torch device of the images.
+    """
+
+    def __init__(self, rng: np.random.Generator, *, n_images: int, black: NDArray[np.float32], device: str) -> None:
+        torch = require("torch", extra="train")
+        self._corner = torch.from_numpy(rng.integers(0, 2 * CROP_PADDING + 1, (n_images, 2))).to(device)
+        self._mirrored = torch.from_numpy(rng.integers(0, 2, n_images).astype(bool)).to(device)
+        self._black = torch.from_numpy(black).to(device)
+
+    def __call__(self, pixels: Any, batch: Any) -> Any:
+        """Images (b, c, h, w) of all (n, c, h, w), given their indices (b,); channels last in memory."""
+        torch = require("torch", extra="train")
+        chosen = pixels[batch].permute(0, 2, 3, 1)
+        n, height, width, channels = chosen.shape
+        edge = 2 * CROP_PADDING
+        padded = self._black.expand(n, height + edge, width + edge, channels).clone()
+        padded[:, CROP_PADDING:-CROP_PADDING, CROP_PADDING:-CROP_PADDING] = chosen
+        top, left = self._corner[batch].T
+        rows = top[:, None] + torch.arange(height, device=pixels.device)
+        columns = left[:, None] + torch.arange(width, device=pixels.device)
+        columns = torch.where(self._mirrored[batch][:, None], columns.flip(1), columns)
+        image = torch.arange(n, device=pixels.device)[:, None, None]
+        return padded[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def channel_statistics(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -340,17 +488,30 @@ def channel_statistics(images: Images) -> tuple[NDArray[np.float32], NDArray[np.
     return pixels.mean(axis=0).astype(np.float32), pixels.std(axis=0).astype(np.float32)
 
 
+def normalised(images: Images, *, statistics: tuple[Any, Any]) -> NDArray[np.float32]:
+    """Images (n, c, h, w) with channels of mean 0 and deviation 1, a view of channels that are last in memory."""
+    mean, deviation = statistics
+    values: NDArray[np.float32] = (images.pixels.astype(np.float32) - mean) / np.maximum(deviation, _LEAST_DEVIATION)
+    return values.transpose(0, 3, 1, 2)
+
+
 def prepared(images: Images, *, statistics: tuple[Any, Any], device: str) -> tuple[Any, Any]:
     """Normalised images (n, c, h, w), channels last in memory, and labels (n,) as tensors."""
     torch = require("torch", extra="train")
-    mean, deviation = statistics
-    normalised = (images.pixels.astype(np.float32) - mean) / np.maximum(deviation, 1e-6)
-    pixels = torch.from_numpy(normalised).permute(0, 3, 1, 2)  # in memory the channels stay last
+    pixels = torch.from_numpy(normalised(images, statistics=statistics))  # in memory the channels stay last
     return pixels.to(device), torch.from_numpy(images.labels).to(device)
 
 
 def _one_epoch(
-    network: Any, data: tuple[Any, Any], permutation: Any, *, optimiser: Any, schedule: Any, recipe: Recipe
+    network: Any,
+    data: tuple[Any, Any],
+    permutation: Any,
+    *,
+    optimiser: Any,
+    schedule: Any,
+    recipe: Recipe,
+    scaler: Any,
+    augment: Augmenter | None,
 ) -> float:
     """One pass over the training images; the mean loss of its steps."""
     torch = require("torch", extra="train")
@@ -359,9 +520,12 @@ def _one_epoch(
     losses = []
     for batch in permutation.split(recipe.batch_size):
         optimiser.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.cross_entropy(network(pixels[batch]), labels[batch])
-        loss.backward()
-        optimiser.step()
+        images = pixels[batch] if augment is None else augment(pixels, batch)
+        with _autocast(recipe, device=pixels.device.type):
+            loss = torch.nn.functional.cross_entropy(network(images), labels[batch])
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
         schedule.step()
         losses.append(loss.detach())
     return float(torch.stack(losses).mean())

@@ -2,11 +2,12 @@
 
 from nasbench_mo.validation.document import write_report
 from nasbench_mo.validation.figures import SeedAgreement, seed_agreement
-from nasbench_mo.validation.measured_rows import measured_values, tell_measured
+from nasbench_mo.validation.measured_rows import append_measured, measured_values, tell_measured
 from nasbench_mo.validation.measured_table import build_measured_table, measure_topologies
 from nasbench_mo.validation.report import Report, make_report
 from nasbench_mo.validation.shortlist import Chosen, choose
 from nasbench_mo.validation.study import Study, validate
+from nasbench_mo.validation.target import Target
 from nasbench_mo.validation.verification import Verification, VerifiedRow, verify_table
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "Report",
     "SeedAgreement",
     "Study",
+    "Target",
     "Verification",
     "VerifiedRow",
+    "append_measured",
     "build_measured_table",
     "choose",
     "make_report",

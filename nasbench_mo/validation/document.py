@@ -10,6 +10,7 @@ from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.validation.measured_rows import MEASURED, write_measured
 from nasbench_mo.validation.page import render_html
 from nasbench_mo.validation.report import ObjectiveReport, Report
+from nasbench_mo.validation.shortlist_profile import Profile
 from nasbench_mo.validation.statements import number
 
 REPORT_JSON, REPORT_MD, REPORT_HTML = "report.json", "report.md", "report.html"
@@ -21,10 +22,14 @@ SHOWN = {
     "test_f1_mean_percent": "test macro F1, %",
     "train_time_mean_s": "training, s",
     "train_energy_mean_j": "training, J",
+    "valid_error_int8_mean_percent": "validation error in int8, %",
+    "valid_error_fp16_mean_percent": "validation error in fp16, %",
+    "latency_p10_us": "latency p10, us",
     "latency_p50_us": "latency p50, us",
     "latency_p90_us": "latency p90, us",
     "latency_p99_us": "latency p99, us",
     "memory_mib": "memory, MiB",
+    "energy_uj": "energy of a run, uJ",
     "params_count": "parameters",
 }
 
@@ -57,8 +62,8 @@ def render_markdown(report: Report) -> str:
         f"{study.n_images['valid']:,} validation, {study.n_images['test']:,} test images) for {recipe.epochs} epochs, "
         f"{recipe.n_cells} cell{'s' if recipe.n_cells > 1 else ''} a stage, {recipe.channels} channels, seed"
         f"{'s' if len(study.seeds) > 1 else ''} {', '.join(map(str, study.seeds))}, on {study.device}; latency on "
-        f"{study.profile.device} with {study.profile.runtime}, batch 1, fp32 (noise "
-        f"{number(study.profile.noise_percent)} %).",
+        f"{study.profile.device} with {study.profile.runtime}, batch 1, {study.profile.precision}"
+        f"{_threads(study.profile)} (noise {number(study.profile.noise_percent)} %).",
         "## Findings",
         "\n".join(f"- {text}" for text in report.statements),
         "## Predicted against measured",
@@ -76,6 +81,15 @@ def render_markdown(report: Report) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _threads(profile: Profile) -> str:
+    if profile.n_threads is None:
+        return ""
+    threads = f", {profile.n_threads} thread{'s' if profile.n_threads > 1 else ''}"
+    if profile.cores is None:
+        return f"{threads} not kept on cores"
+    return f"{threads} kept on core{'s' if len(profile.cores) > 1 else ''} {', '.join(map(str, profile.cores))}"
 
 
 def _objective(report: Report, objective: ObjectiveReport) -> str:

@@ -1,4 +1,9 @@
-"""The measured values of a study as a native table, and back to a searcher: ``measured.parquet``."""
+"""The measured values of a study as a native table, and back to a searcher: ``measured.parquet``.
+
+The loop is closed in two ways. :func:`tell_measured` tells a searcher what was measured, so that it goes on from there.
+:func:`append_measured` gathers the rows of one validation after the other in a table of one's own, of which a problem
+can be made, or on which a predictor can be trained.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import ObjectiveError
+from nasbench_mo.errors import ObjectiveError, SpecError
 from nasbench_mo.objective import Objective, to_minimised
 from nasbench_mo.table import FILE_NAME, Column, Table, write_table
 from nasbench_mo.training.building import nb201
@@ -32,6 +37,7 @@ def measured_columns(study: Study) -> list[Column]:
     """
     columns = [
         *_score_columns(study),
+        *_deployed_columns(study),
         *_training_columns(study),
         *_latency_columns(study),
         *_size_columns(study),
@@ -45,18 +51,8 @@ def write_measured(study: Study, path: Path) -> Table | None:
     if not columns:
         return None
     archs = [network.arch for network in study.networks]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".measured") as folder:
-        write_table(
-            Path(folder),
-            columns,
-            id=f"validation-{study.run_hash[:12]}-{study.dataset}",
-            space="nb201",
-            archs=archs,
-            cardinalities=nb201().cardinalities.tolist(),
-            encodings=nb201().encode(archs),
-        )
-        (Path(folder) / FILE_NAME).replace(path)
+    name = f"validation-{study.run_hash[:12]}-{study.dataset}"
+    _replace_table(path, columns, id=name, archs=archs, encodings=nb201().encode(archs))
     return Table.open(path)
 
 
@@ -105,6 +101,113 @@ def tell_measured(searcher: Searcher, table: Table, columns: Sequence[str | Obje
     return len(X)
 
 
+def append_measured(measured: Table, path: Path) -> Table:
+    """Add the rows of a validation to a native table of one's own, whole or not at all.
+
+    A row that is there already gets the new values and keeps those that were not measured again.
+
+    Parameters
+    ----------
+    measured
+        Of :func:`write_measured`.
+    path
+        Parquet file of the table; made where it does not exist.
+
+    Raises
+    ------
+    ObjectiveError
+        A column of the same name is another quantity there: of another device, data set or recipe.
+    SpecError
+        The table is of another space, or a published one, which is never edited.
+
+    Examples
+    --------
+    After two validations of a run on one device::
+
+        for folder in ("first", "second"):
+            table = append_measured(nmo.table(f"{folder}/measured.parquet"), Path("mine.parquet"))
+        tell_measured(searcher, table, ["valid_error_mean_percent", "latency_p50_us"])
+    """
+    before = own_table(path)
+    tables = [measured] if before is None else [before, measured]
+    if before is not None:
+        _check_same_columns(before, measured)
+    archs = list(dict.fromkeys(arch for table in tables for arch in table.archs))
+    place = {arch: i for i, arch in enumerate(archs)}
+    encodings = np.empty((len(archs), len(measured.header.cardinalities)), dtype=np.int16)
+    values: dict[str, NDArray[np.float64]] = {}
+    objectives: dict[str, Objective] = {}
+    for table in tables:
+        rows = np.array([place[arch] for arch in table.archs])
+        encodings[rows] = table.encodings()
+        for name in table.columns:
+            new = table[name]
+            known = np.isfinite(new)
+            values.setdefault(name, np.full(len(archs), np.nan))[rows[known]] = new[known]
+            objectives[name] = table.objectives[name]
+    _replace_table(
+        path,
+        [Column(objective=objectives[name], values=column) for name, column in values.items()],
+        id=path.stem if before is None else before.id,
+        archs=archs,
+        encodings=encodings,
+    )
+    return Table.open(path)
+
+
+def own_table(path: Path) -> Table | None:
+    """The table of architectures of NAS-Bench-201 to which rows may be added; None where there is none yet.
+
+    Raises
+    ------
+    SpecError
+        It is of another space, or a published one, which is never edited.
+    FormatError
+        The file is no table.
+    """
+    if path.suffix != ".parquet":
+        raise SpecError(f"expected the name of a Parquet file, such as mine.parquet; got {path}")
+    if not path.is_file():
+        return None
+    if (path.parent / "card.md").is_file():
+        raise SpecError(f"{path} is a published table, which is never edited; give the name of a file of your own")
+    found = Table.open(path)
+    if (found.header.space, found.header.rows) != ("nb201", "architecture"):
+        raise SpecError(
+            f"{path} is a table of {found.header.rows}s of {found.header.space!r}; expected architectures of 'nb201': "
+            "give the name of another file"
+        )
+    return found
+
+
+def _check_same_columns(before: Table, measured: Table) -> None:
+    """Refuse two quantities under one name."""
+    for name in measured.columns:
+        if name in before.objectives and before.objectives[name] != measured.objectives[name]:
+            raise ObjectiveError(
+                f"{name} is {before.objectives[name].describe()} in {before.path}, and was measured now as "
+                f"{measured.objectives[name].describe()}; they are not one column: give the name of another file"
+            )
+
+
+def _replace_table(
+    path: Path, columns: Sequence[Column], *, id: str, archs: Sequence[str], encodings: NDArray[Any]
+) -> None:
+    """Write a table of NAS-Bench-201 to a file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".measured") as folder:
+        write_table(
+            Path(folder),
+            columns,
+            id=id,
+            space="nb201",
+            archs=archs,
+            cardinalities=nb201().cardinalities.tolist(),
+            encodings=encodings,
+        )
+        (Path(folder) / FILE_NAME).replace(path)
+
+
 def by_network(
     study: Study, value: Callable[[Trained], float | None], *, seed: int | None = None
 ) -> NDArray[np.float64]:
@@ -141,6 +244,30 @@ def _score_columns(study: Study) -> list[Column]:
     return columns
 
 
+def _deployed_columns(study: Study) -> list[Column]:
+    """Errors in the precision of the measurements, where that is another than the one trained in."""
+    columns = []
+    for split in ("valid", "test"):
+        for seed in [None, *study.seeds]:
+
+            def error(done: Trained, split: str = split) -> float | None:
+                found = getattr(done, f"deployed_{split}")
+                return None if found is None else float(found.error_percent)
+
+            objective = Objective(
+                name=f"{split}_error_{study.profile.precision}_{'mean' if seed is None else f's{seed}'}",
+                unit="percent",
+                kind="derived" if seed is None else "measured",
+                dataset=study.dataset,
+                split="valid" if split == "valid" else "test",
+                epochs=study.recipe.epochs,
+                seed="mean" if seed is None else seed,
+                precision=study.profile.precision,
+            )
+            columns.append(Column(objective=objective, values=by_network(study, error, seed=seed)))
+    return columns
+
+
 def _training_columns(study: Study) -> list[Column]:
     seconds = Objective(
         name="train_time_mean",
@@ -173,7 +300,7 @@ def _latency_columns(study: Study) -> list[Column]:
         "kind": "measured",
         "device": costs.device,
         "batch": 1,
-        "precision": "fp32",
+        "precision": costs.precision,
         "runtime": costs.runtime,
         "convention": "live",
     }
@@ -203,10 +330,16 @@ def _latency_columns(study: Study) -> list[Column]:
         kind="measured",
         device=costs.device,
         batch=1,
-        precision="fp32",
+        precision=costs.precision,
         runtime=costs.runtime,
     )
-    return [*columns, Column(objective=memory, values=costs.memory_mib)]
+    columns.append(Column(objective=memory, values=costs.memory_mib))
+    if costs.energy_uj is not None:
+        energy = Objective(
+            name="energy", dataset=study.dataset, note="of one run, above the idle device", **{**identity, "unit": "uj"}
+        )
+        columns.append(Column(objective=energy, values=costs.energy_uj))
+    return columns
 
 
 def _size_columns(study: Study) -> list[Column]:

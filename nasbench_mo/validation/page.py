@@ -75,7 +75,7 @@ def render_html(report: Report, *, shown: Mapping[str, str]) -> str:
     title = f"Validation of a run on {study.problem}"
     subtitle = (
         f"{len(report.networks)} networks trained on {study.dataset} for {study.recipe.epochs} epochs; latency on "
-        f"{study.profile.device}, {study.profile.runtime}."
+        f"{study.profile.device}, {study.profile.runtime}, {study.profile.precision}."
     )
     scatters = "".join(_scatter_card(report, o) for o in report.objectives)
     fronts = "".join(_front_cards(report))

@@ -303,7 +303,7 @@ def _latency_counterpart(objective: Objective, *, study: Study, columns: Mapping
     if objective.device != here:
         because = f"predicted for {objective.device or 'an unnamed device'}, measured on {here}: ranks are compared"
         return _made(objective, column, columns=columns, because=because)
-    same_kind = objective.batch in (None, 1) and objective.precision in (None, "fp32")
+    same_kind = objective.batch in (None, 1) and objective.precision in (None, study.profile.precision)
     same_net = as_predicted or objective.dataset == study.dataset
     if same_kind and same_net:
         runtime = objective.runtime
@@ -312,7 +312,9 @@ def _latency_counterpart(objective: Objective, *, study: Study, columns: Mapping
     elif same_kind:
         because = f"measured on {here} in the skeleton that was trained, not in the predicted one: ranks are compared"
     else:
-        because = f"measured on {here} with batch 1 in fp32, predicted otherwise: ranks are compared"
+        because = (
+            f"measured on {here} with batch 1 in {study.profile.precision}, predicted otherwise: ranks are compared"
+        )
     return _made(objective, column, columns=columns, because=because, levels=same_kind and same_net, replaces=same_kind)
 
 

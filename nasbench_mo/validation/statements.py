@@ -27,6 +27,8 @@ def statements(report: Report) -> tuple[str, ...]:
         *_controls(report),
         *_constraints(report),
         *_correction(report),
+        *_precision(report),
+        *_measuring(report),
         *_energy(report),
     )
 
@@ -169,6 +171,40 @@ def _correction(report: Report) -> list[str]:
     ]
 
 
+def _precision(report: Report) -> list[str]:
+    """What the precision of the measurements does to the error."""
+    precision = report.study.profile.precision
+    pairs = [
+        (
+            network.measured.get("valid_error_mean_percent"),
+            network.measured.get(f"valid_error_{precision}_mean_percent"),
+        )
+        for network in report.networks
+    ]
+    known = np.array([(before, after) for before, after in pairs if before is not None and after is not None])
+    if not len(known):
+        return []
+    before, after = known.mean(axis=0)
+    return [
+        f"In {precision} the validation error is {number(float(after))} % on average, {number(float(before))} % as "
+        f"trained; {number(float((known[:, 1] - known[:, 0]).max()))} points more in the worst case."
+    ]
+
+
+def _measuring(report: Report) -> list[str]:
+    """What makes the latencies less than they seem."""
+    costs = report.study.profile
+    if not costs.unsteady:
+        return []
+    return [
+        f"{len(costs.unsteady)} of {len(report.networks)} networks did not come to a steady time of a run before they "
+        "were measured: the device is disturbed, or too warm. Their latencies are not to be trusted."
+    ]
+
+
 def _energy(report: Report) -> list[str]:
+    texts = []
+    if report.study.profile.no_energy_because is not None:
+        texts.append(f"Energy of a run is not available here: {report.study.profile.no_energy_because}.")
     reasons = sorted({done.no_joules_because for done in report.study.trained if done.no_joules_because is not None})
-    return [f"Training energy is not known: {'; '.join(reasons)}."] if reasons else []
+    return [*texts, f"Training energy is not known: {'; '.join(reasons)}."] if reasons else texts

@@ -2,6 +2,10 @@
 
 A folder belongs to one study: one run's values, one image set, one recipe, the same seeds and networks. A network that
 fails is written down as failed, and tried again when the same study is given again.
+
+A training leaves a checkpoint after every epoch, so whatever ends it (a kill, a worker that dies, a full disk) costs at
+most one epoch, and on a CPU its curve is the same to the bit. A checkpoint that is damaged, or of another training, is
+set aside as ``*.damaged`` with a warning, and the training starts over.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,25 +21,32 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.bounded import read_json
 from nasbench_mo.cluster import Executor
-from nasbench_mo.errors import ArtifactError, FormatError, SpecError, require
+from nasbench_mo.errors import ArtifactError, FormatError, RunError, SpecError, require
 from nasbench_mo.objective import Objective
 from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.training.building import check_device, environment, nb201
 from nasbench_mo.training.datasets import Dataset, check_image_size
 from nasbench_mo.training.images import ImageSet
 from nasbench_mo.training.metrics import Scores
-from nasbench_mo.training.trainer import Recipe, Trainer, TrainingResult
+from nasbench_mo.training.trainer import Recipe, Trainer, TrainingResult, channel_statistics
+from nasbench_mo.validation.deployment import calibration_images, scores_at, trained_model
 from nasbench_mo.validation.shortlist import Chosen, SearchedRun, fingerprint
 from nasbench_mo.validation.shortlist_profile import FAILURES, Profile, profile, reason
+from nasbench_mo.validation.target import Target
 
 FORMAT_VERSION = 1
 WORK = "work"
+#: Folders in it, of the trainings that are not finished and of single measurements; and beside it, of trained networks.
+CHECKPOINTS, TURNS, NETWORKS = "checkpoints", "turns", "networks"
 _IDENTITY = "identity.json"
 _PROFILE = "profile.json"
+
+_log = logging.getLogger(__name__)
 
 #: Called with what is being done, how much of it is finished, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -58,6 +70,8 @@ class Trained:
         As in :class:`~nasbench_mo.training.TrainingResult`.
     environment
         Versions and machine, as one line; None where it failed.
+    deployed_valid, deployed_test
+        Scores in the precision of the measurements, where that is another than the one trained in.
     """
 
     arch: str
@@ -73,9 +87,19 @@ class Trained:
     joules: float | None = None
     no_joules_because: str | None = None
     n_parameters: int | None = None
+    deployed_valid: Scores | None = None
+    deployed_test: Scores | None = None
 
     @classmethod
-    def of(cls, result: TrainingResult, *, arch: str, seed: int, environment: str) -> Trained:
+    def of(
+        cls,
+        result: TrainingResult,
+        *,
+        arch: str,
+        seed: int,
+        environment: str,
+        deployed: tuple[Scores | None, Scores | None] = (None, None),
+    ) -> Trained:
         """What the trainer gave. A loss that is not finite is missing."""
         return cls(
             arch=arch,
@@ -91,14 +115,17 @@ class Trained:
             joules=result.energy.joules,
             no_joules_because=result.energy.why_not,
             n_parameters=result.n_parameters,
+            deployed_valid=deployed[0],
+            deployed_test=deployed[1],
         )
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Trained:
         """Of :func:`dataclasses.asdict`, after JSON."""
         made: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        for split in ("valid", "test"):
-            made[split] = None if fields[split] is None else Scores(**fields[split])
+        for split in ("valid", "test", "deployed_valid", "deployed_test"):
+            found = fields.get(split)
+            made[split] = None if found is None else Scores(**found)
         return cls(**made)
 
 
@@ -153,6 +180,29 @@ class _Job:
     recipe: Recipe
     device: str
     file: Path
+    precision: str = "fp32"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the training stands while it is not finished."""
+        return self.file.parent / CHECKPOINTS / f"{self.file.stem}.ckpt"
+
+    @property
+    def model(self) -> Path:
+        """Where the trained network is left as an ONNX model."""
+        return self.file.parent.parent / NETWORKS / f"{self.file.stem}.onnx"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measurement:
+    """The measurements of all networks, for one process."""
+
+    archs: tuple[str, ...]
+    skeleton: Skeleton
+    as_predicted: Skeleton | None
+    target: Target
+    calibration: NDArray[np.float32] | None
+    work: Path
 
 
 def validate(
@@ -166,6 +216,7 @@ def validate(
     device: str = "cpu",
     n_processes: int = 1,
     scheduler: str | None = None,
+    target: Target | None = None,
     progress: Progress | None = None,
 ) -> Study:
     """Train and profile the networks of a shortlist; go on where an earlier call was interrupted.
@@ -177,7 +228,8 @@ def validate(
     dataset
         Images to train on.
     out
-        Folder; finished work is kept in ``out/work``.
+        Folder; finished and unfinished work is kept in ``out/work``, trained networks in ``out/networks`` as ONNX
+        models.
     recipe
         How to train; by default the image set's.
     seeds
@@ -186,7 +238,11 @@ def validate(
         torch device.
     n_processes, scheduler
         Local processes with one thread each, or a Dask cluster (see :class:`nasbench_mo.cluster.Executor`), whose
-        workers must see the image files.
+        workers must see the image files and ``out``, where their checkpoints are. When all trainings are done, one of
+        the workers measures all networks, so the device is that worker's.
+    target
+        Where and how the networks are measured; by default on ``device``. A device behind SSH is reached from here.
+        Trainings do not depend on it but for its precision: given again with another one, they are kept.
     progress
         Called after every training, and while latency is measured.
 
@@ -207,12 +263,17 @@ def validate(
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise SpecError(f"expected different seeds of at least 0, got {list(seeds)}")
     check_device(device)
+    target = target or Target(device=device)
+    if scheduler is None or target.remote:
+        target.bench()  # every error about the device comes before the first training
     images = dataset.read()  # every error about images comes before the first training
     recipe = recipe or dataset.recipe
     skeleton = check_image_size(images, recipe=recipe)
     identity = _identity(run, networks, images=images, recipe=recipe, seeds=seeds, device=device.partition(":")[0])
+    if target.precision != "fp32":
+        identity["precision"] = target.precision
     archs = [network.arch for network in networks]
-    with _opened(out / WORK, identity=identity) as work:
+    with _opened(out.resolve() / WORK, identity=identity) as work:  # a worker may be in another folder
         jobs = [
             _Job(
                 arch=arch,
@@ -222,15 +283,27 @@ def validate(
                 recipe=recipe,
                 device=device,
                 file=work / f"{int(nb201().code(arch)):05d}-seed{seed}.json",
+                precision=target.precision,
             )
             for seed in seeds
             for arch in archs
         ]
-        trained = _train(jobs, n_processes=n_processes, scheduler=scheduler, progress=progress)
         as_predicted = _predicted_skeleton(run.identity.objectives, images=images, skeleton=skeleton)
-        costs = _profiled(
-            archs, skeleton=skeleton, as_predicted=as_predicted, device=device, path=work / _PROFILE, progress=progress
+        drawn = recipe.images(images)
+        measurement = _Measurement(
+            archs=tuple(archs),
+            skeleton=skeleton,
+            as_predicted=as_predicted,
+            target=target,
+            calibration=calibration_images(drawn, statistics=channel_statistics(drawn.train))
+            if target.precision == "int8"
+            else None,
+            work=work / TURNS,
         )
+        with Executor(n_processes=n_processes, cluster=scheduler) as executor:
+            trained = _train(jobs, executor=executor, progress=progress)
+            elsewhere = executor if scheduler is not None and not target.remote else None
+            costs = _profiled(measurement, path=work / _PROFILE, executor=elsewhere, progress=progress)
     return Study(
         problem=problem.id,
         run_hash=fingerprint(run),
@@ -240,7 +313,7 @@ def validate(
         profile=costs,
         dataset=images.name,
         images_sha256=images.fingerprint,
-        n_images={name: len(getattr(images, name)) for name in ("train", "valid", "test")},
+        n_images={name: len(getattr(drawn, name)) for name in ("train", "valid", "test")},
         recipe=recipe,
         skeleton=skeleton,
         as_predicted=as_predicted,
@@ -258,7 +331,7 @@ def _identity(
         "problem": run.identity.problem,
         "dataset": images.name,
         "images_sha256": images.fingerprint,
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": recipe.identity,
         "seeds": list(seeds),
         "device": device,
         "networks": [[network.arch, network.role] for network in networks],
@@ -290,9 +363,7 @@ def _opened(work: Path, *, identity: dict[str, Any]) -> Iterator[Path]:
         lock.release()
 
 
-def _train(
-    jobs: Sequence[_Job], *, n_processes: int, scheduler: str | None, progress: Progress | None
-) -> list[Trained]:
+def _train(jobs: Sequence[_Job], *, executor: Executor, progress: Progress | None) -> list[Trained]:
     """Every job once; finished ones are read."""
     found: dict[Path, Trained] = {}
     for job in jobs:
@@ -301,21 +372,47 @@ def _train(
             if done.failure is None:
                 found[job.file] = done
     missing = [job for job in jobs if job.file not in found]
+    unwritten: dict[Path, Trained] = {}
     if progress is not None:
         progress("training", len(found), len(jobs))
-    with Executor(n_processes=n_processes, cluster=scheduler) as executor:
-        for outcome in executor.as_completed(_run_job, missing):
-            job = missing[outcome.index]
-            if outcome.error is not None and not isinstance(outcome.error, FAILURES):
-                raise outcome.error
-            done = outcome.value or Trained(
-                arch=job.arch, seed=job.seed, failure=reason(outcome.error or RuntimeError()), environment=None
-            )
-            _write_training(job.file, done)
-            found[job.file] = done
-            if progress is not None:
-                progress("training", len(found), len(jobs))
+    for outcome in executor.as_completed(_run_job, missing):
+        job = missing[outcome.index]
+        if outcome.error is not None and not isinstance(outcome.error, FAILURES):
+            raise outcome.error
+        done = outcome.value or Trained(
+            arch=job.arch, seed=job.seed, failure=reason(outcome.error or RuntimeError()), environment=None
+        )
+        found[job.file] = done
+        try:
+            _keep(job, done)
+        except OSError as error:  # a full disk: what is in memory is tried again in the end
+            _log.warning("%s could not be written (%s); the other trainings go on", job.file, error.strerror)
+            unwritten[job.file] = done
+        if progress is not None:
+            progress("training", len(found), len(jobs))
+    for job in jobs:
+        if job.file in unwritten:
+            _keep_or_say(job, unwritten[job.file])
     return [found[job.file] for job in jobs]
+
+
+def _keep(job: _Job, done: Trained) -> None:
+    """Write what came of a training, and only then forget its checkpoint."""
+    _write_training(job.file, done)
+    if done.failure is None:
+        job.checkpoint.unlink(missing_ok=True)
+
+
+def _keep_or_say(job: _Job, done: Trained) -> None:
+    try:
+        _keep(job, done)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{error.strerror}; make it possible to write there and give the same command again: trainings go on from "
+            "their checkpoints",
+            str(job.file),
+        ) from error
 
 
 def _run_job(job: _Job) -> Trained:
@@ -324,10 +421,51 @@ def _run_job(job: _Job) -> Trained:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in another order would be other bits
     try:
-        result = _trainer(job).train(job.arch, seed=job.seed)
+        result, deployed = _continued(job)
     finally:
         torch.set_num_threads(threads)
-    return Trained.of(result, arch=job.arch, seed=job.seed, environment=environment(job.device))
+    here = environment(job.device)
+    return Trained.of(result, arch=job.arch, seed=job.seed, environment=here, deployed=deployed)
+
+
+#: Scores on validation and test in another precision.
+_Deployed = tuple[Scores | None, Scores | None]
+
+
+def _continued(job: _Job) -> tuple[TrainingResult, _Deployed]:
+    """Train from the checkpoint where there is one that can be used."""
+    trainer = _trainer(job)
+    try:
+        return _train_network(trainer, job)
+    except (ArtifactError, RunError) as error:
+        if not job.checkpoint.exists():
+            raise
+        aside = job.checkpoint.with_suffix(".damaged")
+        job.checkpoint.replace(aside)
+        _log.warning("%s. It was set aside as %s, and the training starts over", error, aside.name)
+        return _train_network(trainer, job)
+
+
+def _train_network(trainer: Trainer, job: _Job) -> tuple[TrainingResult, _Deployed]:
+    deployed: _Deployed = (None, None)
+
+    def export(network: Any) -> None:
+        nonlocal deployed
+        skeleton = trainer.skeleton
+        assert isinstance(skeleton, Skeleton)  # the space was checked
+        write_atomic(job.model, trained_model(network, arch=job.arch, skeleton=skeleton))
+        if job.precision in ("int8", "fp16"):
+            deployed = scores_at(
+                network,
+                trainer.images,
+                arch=job.arch,
+                skeleton=skeleton,
+                precision=job.precision,
+                statistics=trainer.statistics,
+            )
+
+    result = trainer.train(job.arch, seed=job.seed, checkpoint=job.checkpoint, stop_when_diverged=True, keep=export)
+    return result, deployed
 
 
 _kept: dict[tuple[str, str, str], Trainer] = {}
@@ -348,40 +486,43 @@ def _trainer(job: _Job) -> Trainer:
     return _kept[key]
 
 
-def _profiled(
-    archs: Sequence[str],
-    *,
-    skeleton: Skeleton,
-    as_predicted: Skeleton | None,
-    device: str,
-    path: Path,
-    progress: Progress | None,
-) -> Profile:
-    """Costs as an earlier call left them, or measured now."""
-    found = _kept_profile(path, archs=archs) if path.is_file() else None
+def _profiled(wanted: _Measurement, *, path: Path, executor: Executor | None, progress: Progress | None) -> Profile:
+    """Costs as an earlier call left them, or measured now: here, or by a worker where an executor is given."""
+    key = {"networks": list(wanted.archs), "target": dataclasses.asdict(wanted.target)}
+    found = _kept_profile(path, key=key) if path.is_file() else None
     if found is not None and not found.failures:
         return found
-    made = profile(
-        archs,
-        skeleton=skeleton,
-        as_predicted=as_predicted,
-        device=device,
-        progress=None if progress is None else lambda done, total: progress("latency", done, total),
-    )
-    text = json.dumps({"networks": list(archs), "profile": made.to_dict()}, indent=1, allow_nan=False)
+    if executor is None:
+        made = _measured(wanted, progress=progress)
+    else:
+        (made,) = executor.ordered(_measured, [wanted])
+    text = json.dumps({**key, "profile": made.to_dict()}, indent=1, allow_nan=False)
     write_atomic(path, f"{text}\n".encode())
     return made
 
 
-def _kept_profile(path: Path, *, archs: Sequence[str]) -> Profile | None:
-    """What an earlier call measured; None where it was of other networks."""
+def _kept_profile(path: Path, *, key: Mapping[str, Any]) -> Profile | None:
+    """What an earlier call measured; None where it was of other networks, or of another target."""
     fields = _read_json(path)
-    if not isinstance(fields, dict) or fields.get("networks") != list(archs):
+    if not isinstance(fields, dict) or {name: fields.get(name) for name in key} != key:
         return None
     try:
         return Profile.from_dict(fields["profile"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{path} is damaged ({error!r}); delete it, and latency is measured again") from error
+
+
+def _measured(wanted: _Measurement, progress: Progress | None = None) -> Profile:
+    """Measure; what an earlier call, or another worker like this one, has measured is kept."""
+    return profile(
+        wanted.archs,
+        skeleton=wanted.skeleton,
+        as_predicted=wanted.as_predicted,
+        target=wanted.target,
+        calibration=wanted.calibration,
+        work=wanted.work,
+        progress=None if progress is None else lambda done, total: progress("latency", done, total),
+    )
 
 
 def _predicted_skeleton(objectives: Sequence[Objective], *, images: ImageSet, skeleton: Skeleton) -> Skeleton | None:

@@ -683,7 +683,7 @@ def _make_profile(folder: Path) -> None:
 def _read_profile(folder: Path) -> None:
     from nasbench_mo.validation.study import _kept_profile
 
-    _kept_profile(folder / "profile.json", archs=["a", "b"])
+    _kept_profile(folder / "profile.json", key={"networks": ["a", "b"]})
 
 
 def _make_study(folder: Path) -> None:
