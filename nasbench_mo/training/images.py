@@ -131,7 +131,7 @@ def read_arrays(path: Path, *, name: str) -> ImageSet:
         An array is missing, of another shape or type, or a class of validation or test is not trained.
     """
     try:
-        arrays = load_arrays(path, [f"{split}_{part}" for split in _SPLITS for part in _PARTS], kinds="iu")
+        arrays = load_arrays(path, [f"{split}_{part}" for split in _SPLITS for part in _PARTS], kinds="iuf")
     except (FormatError, OSError) as error:
         raise FormatError(
             f"{path}: expected an NPZ file with pixels and labels of train, valid and test; {error}"
