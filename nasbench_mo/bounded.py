@@ -416,7 +416,8 @@ def _columns(first: Any, path: Path, *, names: Sequence[str] | None, at_most: in
     if n_rows * 8 * len(wanted) > at_most:
         raise FormatError(f"{n_rows:,} rows of {len(wanted)} columns are more than {at_most:,} bytes")
     plain = {name: schema.field(name).type for name in wanted}
-    text = [name for name, kind in plain.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
+    lengthy = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+    text = [name for name, kind in plain.items() if kind in lengthy]
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open_parquet(path, memory_map=True, as_dictionary=text)) if text else first
         try:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nasbench_mo.benchmark import Problem, Term, Values, compute_manifest
 from nasbench_mo.leaderboard import Board, Particulars, Submission, Trace, from_traces
+from nasbench_mo.leaderboard.submission import Form
 from nasbench_mo.objective import Objective
 
 ERROR = Objective(name="error", unit="percent", kind="measured", dataset="toy", split="valid", seed="mean")
@@ -114,6 +115,6 @@ def traces(board: Board, *, luck: int, length: int | None = None) -> dict[tuple[
     return found
 
 
-def submission(board: Board, name: str, *, luck: int = 0, strings: bool = False, **changes: Any) -> Submission:
+def submission(board: Board, name: str, *, luck: int = 0, form: Form = "codes", **changes: Any) -> Submission:
     made = traces(board, luck=luck)
-    return from_traces(made, board=board, particulars=particulars(name, **changes), strings=strings)
+    return from_traces(made, board=board, particulars=particulars(name, **changes), form=form)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from benchmark_helpers import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kendalltau
 
 import nasbench_mo as nmo
 from nasbench_mo import artifacts
@@ -46,7 +48,7 @@ from nasbench_mo.benchmark import (
     problem_names,
     published_manifest,
 )
-from nasbench_mo.benchmark.catalogue import CATALOGUE, DEMO_PROBLEM, open_unchecked
+from nasbench_mo.benchmark.catalogue import CATALOGUE, DEMO_PROBLEM, SOURCE_OF, open_unchecked
 from nasbench_mo.benchmark.manifest import REFERENCE
 from nasbench_mo.errors import (
     ArchitectureError,
@@ -59,12 +61,13 @@ from nasbench_mo.errors import (
     UnknownNameError,
 )
 from nasbench_mo.objective import Objective
-from nasbench_mo.sources import import_source
+from nasbench_mo.sources import SOURCES, import_source
 from nasbench_mo.space import space
 from nasbench_mo.table import Column
 
 EMBEDDED = [name for name in CATALOGUE if name.startswith("nb201s-")]
-IMPORTED = [name for name in CATALOGUE if not name.startswith(("nb201s-", "nb201-x-"))]  # co-design: test_codesign
+IMPORTED = [name for name in CATALOGUE if name.startswith("nb201-") and not name.startswith("nb201-x-")]
+# co-design: test_codesign; spaces without an exact front: test_large_spaces
 
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -594,8 +597,14 @@ def _check_facts(facts: FrontFacts, F: np.ndarray[Any, Any]) -> None:
     np.testing.assert_allclose(facts.ideal, ideal, rtol=1e-6)
     np.testing.assert_allclose(facts.nadir, nadir, rtol=1e-6)
     assert facts.front_size == len(best)
-    expected = slow_hypervolume((best - ideal) / (nadir - ideal), reference=[REFERENCE] * F.shape[1])
-    assert facts.hypervolume == pytest.approx(expected, rel=1e-6)
+    scaled, reference = (best - ideal) / (nadir - ideal), [REFERENCE] * F.shape[1]
+    if F.shape[1] <= 3:
+        assert facts.hypervolume == pytest.approx(slow_hypervolume(scaled, reference=reference), rel=1e-6)
+    else:  # the oracle takes hours: the share of random points that are dominated, within five standard errors
+        points = np.random.default_rng(0).uniform(0, REFERENCE, (100_000, F.shape[1]))
+        share = np.mean([(scaled <= p).all(axis=1).any() for p in points])
+        error = 5 * np.sqrt(share * (1 - share) / len(points))
+        assert facts.hypervolume / REFERENCE ** F.shape[1] == pytest.approx(share, abs=error)
 
 
 @pytest.mark.parametrize("identifier", EMBEDDED)
@@ -609,6 +618,27 @@ def test_the_published_manifest_of_an_imported_problem_is_right(
 ) -> None:
     monkeypatch.setenv("NASBENCH_MO_CACHE", str(real_cache))
     _check_published(identifier)
+
+
+@pytest.mark.parametrize("identifier", [name for name in EMBEDDED if len(CATALOGUE[name].terms) > 3])
+def test_no_two_costs_of_a_problem_with_many_objectives_rank_alike(identifier: str) -> None:
+    problem = nmo.problem(identifier)
+    X = problem.space.enumerate()
+    F = problem.evaluate(X[~problem.space.degenerate(X)])[::9]
+    for a, b in itertools.combinations(range(problem.n_objectives), 2):
+        assert abs(kendalltau(F[:, a], F[:, b]).statistic) < 0.75
+
+
+def test_the_board_of_many_objectives_has_three_to_five() -> None:
+    names = [f"nb201s-c10-{costs}-v1" for costs in ("1080ti_1-raspi4", "1080ti_256-epyc")]
+    assert {len(CATALOGUE[name].terms) for name in names} == {3}
+    assert sorted({len(CATALOGUE[name].terms) for name in EMBEDDED}) == [2, 3, 4, 5]
+
+
+def test_a_source_is_named_for_every_table_to_import() -> None:
+    wanted = {table for spec in CATALOGUE.values() for table in spec.missing()}
+    assert wanted == set(SOURCE_OF)
+    assert set(SOURCE_OF.values()) <= set(SOURCES)
 
 
 def test_every_manifest_file_belongs_to_a_published_problem() -> None:
@@ -756,7 +786,7 @@ def test_an_unknown_problem_suggests_its_neighbours() -> None:
 
 def test_a_problem_without_its_tables_names_the_import_command() -> None:
     with pytest.raises(
-        ArtifactError, match=r"nb201-help-latency-v1.*not imported.*nasbench-mo import SOURCE PATH.*nb201s-"
+        ArtifactError, match=r"nb201-help-latency-v1.*not imported.*nasbench-mo import help PATH.*nb201s-"
     ):
         nmo.problem("nb201-c10-2080ti_1-v1")
     assert ACCURACY_TABLE in CATALOGUE["nb201-c10-2080ti_1-v1"].missing()
@@ -768,7 +798,7 @@ def test_the_catalogue_opens_no_data_and_its_ids_say_what_they_are() -> None:
         assert spec.id == identifier
         assert identifier.rpartition("-")[2] == "v1"
         offline = not spec.missing()
-        assert offline == identifier.startswith(("nb201s-", "nb201-x-")), identifier
+        assert offline == identifier.startswith(("nb201s-", "nb201-x-", "mnasnets-", "fbnets-")), identifier
         assert spec.description.endswith("works offline" if offline else "imported tables")
         for term in spec.terms:
             assert term.objective.direction == "min"

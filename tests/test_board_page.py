@@ -356,13 +356,14 @@ def test_files_are_written_beside_each_other_and_again_the_same(six: BoardResult
         "index.html",
         "made-up-v1/README.md",
         "made-up-v1/index.html",
+        "made-up-v1/standings.csv",
     ]
     before = {path: path.read_bytes() for path in made}
     assert {path: path.read_bytes() for path in write_pages([six], out=tmp_path, index=True)} == before
     assert payload((tmp_path / "made-up-v1" / "index.html").read_text())["index"] is True
     alone = write_pages([six], out=tmp_path / "alone", index=False)
-    assert len(alone) == 2
-    assert payload(alone[0].read_text())["index"] is False
+    assert len(alone) == 3
+    assert payload((tmp_path / "alone" / "made-up-v1" / "index.html").read_text())["index"] is False
 
 
 def test_the_command_writes_what_it_says(six: BoardResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,9 +371,9 @@ def test_the_command_writes_what_it_says(six: BoardResults, tmp_path: Path, monk
     done = CliRunner().invoke(app, ["board", "render", "one-v1", "two-v1", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")) == [
-        f"{board}/{name}" for board in ("one-v1", "two-v1") for name in ("README.md", "index.html")
+        f"{board}/{name}" for board in ("one-v1", "two-v1") for name in ("README.md", "index.html", "standings.csv")
     ]
-    assert done.output.count("wrote") == 4
+    assert done.output.count("wrote") == 6
     monkeypatch.setattr("nasbench_mo.cli.board_page.available", lambda kind: [])
     with pytest.raises(UnknownNameError, match="there is no board to render"):
         render([], out=tmp_path)

@@ -144,11 +144,11 @@ def test_an_entry_is_not_overwritten_and_options_are_not_mixed(call: Call, folde
 
 def test_a_wrong_submission_ends_with_two_and_one_sentence(call: Call, folder: Path) -> None:
     assert call("board", "run", "small-v1", "--searcher", "random")[0] == 0
-    path = folder / "random" / "runs.parquet"
+    path = folder / "random" / "values.parquet"
     table = pq.read_table(path)
-    values = table.column("f0").to_pylist()
+    values = table.column("v0").to_pylist()
     values[3] -= 1
-    pq.write_table(table.set_column(table.column_names.index("f0"), "f0", pa.array(values)), path)
+    pq.write_table(table.set_column(0, "v0", pa.array(values, pa.float32())), path)
     for arguments in (("check", "small-v1"), ("rank", "small-v1"), ("check", "small-v1", str(folder / "random"))):
         code, out, err = call("board", *arguments)
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -165,3 +165,26 @@ def test_boards_are_listed_and_shown(call: Call) -> None:
     assert (code, "Did you mean 'nb201s-hardware-v1'" in err) == (2, True)
     code, _, err = call("board", "rank", "small-v1")
     assert (code, "no submission to rank" in err) == (2, True)
+
+
+def test_a_board_over_published_tables_says_how_to_import_them(call: Call) -> None:
+    for arguments in (("run", "nb201-hardware-v1", "--searcher", "random"), ("check", "nb201-hardware-v1")):
+        code, _, err = call("board", *arguments)
+        assert (code, err.count("\n")) == (2, 1)
+    assert (
+        "'nasbench-mo import nats-bench PATH' for nb201-accuracy-measured-v1"
+        in (call("board", "run", "nb201-hardware-v1", "--searcher", "random")[2])
+    )
+
+
+@pytest.mark.parametrize("searcher", ["mo-asha", "successive-halving"])
+def test_a_searcher_of_shorter_trainings_is_refused_before_it_runs(call: Call, folder: Path, searcher: str) -> None:
+    code, out, err = call("board", "run", "small-v1", "--searcher", searcher)
+    assert (code, out) == (2, "")
+    assert f"'{searcher}' is not for board 'small-v1'" in err
+    assert not folder.exists()
+
+
+def test_a_problem_says_whether_its_front_is_exact(call: Call) -> None:
+    assert "HV*: of the exact front" in call("show", "nb201s-c10-flops-v1")[1]
+    assert "HV*: of the best front known (version 1)" in call("show", "mnasnets-in1k-tpuv3-v1")[1]

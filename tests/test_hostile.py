@@ -173,7 +173,7 @@ def test_a_submission_made_of_links_is_read_as_what_it_is_or_refused(tmp_path: P
 def test_a_submission_of_one_long_architecture_for_every_row_is_refused(tmp_path: Path) -> None:
     """A megabyte in the file, a gigabyte in memory: the text is measured before it is repeated."""
     board = toy_board()
-    folder = submission(board, "toy-entry", strings=True).write(tmp_path)
+    folder = submission(board, "toy-entry", form="strings").write(tmp_path)
     rows = pq.read_table(folder / "runs.parquet")
     long = pa.DictionaryArray.from_arrays(pa.array([0] * len(rows), pa.int32()), pa.array(["x" * (1 << 20)]))
     rows = rows.set_column(rows.column_names.index("arch"), "arch", long)

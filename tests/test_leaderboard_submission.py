@@ -17,6 +17,8 @@ import pymoo.core.problem
 import pytest
 import yaml
 from board_helpers import BUDGET, SEEDS, particulars, submission, toy_board, traces
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.mutation.pm import PM
@@ -27,7 +29,9 @@ import nasbench_mo as nmo
 from nasbench_mo import artifacts
 from nasbench_mo.errors import ExhaustedError, SpecError, SubmissionError, UnknownNameError
 from nasbench_mo.leaderboard import Board, Recorder, Submission, check, from_runs, from_traces, load_board
+from nasbench_mo.leaderboard.compact import narrowed, pack, unpack
 from nasbench_mo.leaderboard.rows import check_file
+from nasbench_mo.leaderboard.submission import Form
 from nasbench_mo.search import SEARCHERS
 from nasbench_mo.search import searcher as make_searcher
 
@@ -173,15 +177,17 @@ def test_a_board_refuses_a_problem_without_a_scale() -> None:
 # ---------------------------------------------------------------------- round trips
 
 
-@pytest.mark.parametrize("strings", [False, True])
-def test_what_is_written_is_read_again_and_passes(board: Board, tmp_path: Path, strings: bool) -> None:
-    made = submission(board, "entry", strings=strings)
+@pytest.mark.parametrize(("form", "column"), [("compact", "x"), ("codes", "code"), ("strings", "arch")])
+def test_what_is_written_is_read_again_and_passes(board: Board, tmp_path: Path, form: Form, column: str) -> None:
+    made = submission(board, "entry", form=form)
     found = read(made.write(tmp_path), board)
     assert found.particulars == made.particulars
     assert found.searcher_cpu_s == made.searcher_cpu_s
-    assert found.rows.coded is not strings
-    for column in ("problem", "seed", "evaluation", "archs", "values"):
-        np.testing.assert_array_equal(getattr(found.rows, column), getattr(made.rows, column))
+    assert found.rows.arch_column == column
+    for name in ("problem", "seed", "evaluation", "archs"):
+        np.testing.assert_array_equal(getattr(found.rows, name), getattr(made.rows, name))
+    rounding = 2.0**-24 if form == "compact" else 0.0  # of single precision
+    np.testing.assert_allclose(found.rows.values, made.rows.values, rtol=rounding, atol=0)
     checked = check(found, board)
     expected = traces(board, luck=0)
     for (identifier, seed), trace in expected.items():
@@ -215,11 +221,143 @@ def test_a_run_over_the_budget_is_refused_even_where_another_is_shorter(board: B
 
 
 def test_an_entry_from_another_language_may_give_strings_and_plain_columns(board: Board, tmp_path: Path) -> None:
-    folder = submission(board, "entry", strings=True).write(tmp_path)
+    folder = submission(board, "entry", form="strings").write(tmp_path)
     rewrite(folder, lambda t: pa.table({c: pa.array(t.column(c).to_pylist()) for c in t.column_names}))
     text = (folder / "submission.yaml").read_text().replace("'2026-01-31'", "2026-01-31")  # YAML's own date
     (folder / "submission.yaml").write_text(text)
     check(read(folder, board), board)
+
+
+# ---------------------------------------------------------------------- a value for each architecture
+
+
+def change_values(folder: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Change the values of format 2, and their hash with them."""
+    path = folder / "values.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    change_yaml(folder, values_sha256=artifacts.sha256(path))
+
+
+def change_yaml(folder: Path, **changes: Any) -> None:
+    fields = yaml.safe_load((folder / "submission.yaml").read_text())
+    (folder / "submission.yaml").write_text(yaml.safe_dump(fields | changes))
+
+
+def test_a_value_is_written_once_for_each_architecture(board: Board, tmp_path: Path) -> None:
+    """Of three problems over one space: the noisy one's error stays with its rows, the others' values do not."""
+    folder = submission(board, "entry", form="compact").write(tmp_path)
+    runs, values = pq.read_table(folder / "runs.parquet"), pq.read_table(folder / "values.parquet")
+    columns = yaml.safe_load((folder / "submission.yaml").read_text())["columns"]
+    assert runs.column_names == ["problem", "seed", "evaluation", "x", "f0"]
+    noisy = np.array([p == "noisy-v1" for p in runs.column("problem").to_pylist()])
+    np.testing.assert_array_equal(runs.column("f0").is_null().to_numpy(), ~noisy)
+    assert columns["noisy-v1"][0] is None
+    # the latency is drawn alike in two problems, so they share its column
+    assert columns["noisy-v1"][1] == columns["three-v1"][1]
+    x = np.array(runs.column("x").to_pylist())
+    for name, places in columns.items():
+        mine = np.array([p == name for p in runs.column("problem").to_pylist()])
+        for g in places:
+            sharing = [p for p, c in columns.items() if g in c]
+            n = len(np.unique(x[np.isin(runs.column("problem").to_pylist(), sharing)]))
+            assert g is None or values.column(f"v{g}").null_count == len(values) - n
+        assert mine.any()
+
+
+def test_a_run_is_shorter_by_half_where_architectures_come_again(board: Board, tmp_path: Path) -> None:
+    of_form = {form: submission(board, "entry", form=form).write(tmp_path / form) for form in ("compact", "codes")}
+    sizes = {f: sum(p.stat().st_size for p in d.glob("*.parquet")) for f, d in of_form.items()}
+    assert sizes["compact"] < 0.8 * sizes["codes"]
+
+
+def test_values_beyond_single_precision_are_kept(tmp_path: Path) -> None:
+    for values in ([1e300, 2e300], [1e-50, 2e-50], [1.0, 0.0]):
+        kept = narrowed(np.array(values))
+        assert kept.dtype == (np.float32 if values[0] == 1.0 else np.float64)
+        np.testing.assert_array_equal(kept, values)
+
+
+@settings(deadline=None, max_examples=50)
+@given(data=st.data())
+def test_what_is_packed_is_unpacked(data: st.DataObject) -> None:
+    n = data.draw(st.integers(0, 30))
+    problem = np.sort(np.array(data.draw(st.lists(st.integers(0, 2), min_size=n, max_size=n)), dtype=np.int16))
+    archs = np.array(data.draw(st.lists(st.integers(0, 3), min_size=2 * n, max_size=2 * n)), dtype=np.uint8)
+    archs = archs.reshape(n, 2)
+    cells = data.draw(st.lists(st.sampled_from([0.0, 1.0, 2.5]), min_size=3 * n, max_size=3 * n))
+    values = np.array(cells, dtype=np.float64).reshape(n, 3)
+    values[problem == 1, 2] = np.nan  # a problem with two objectives
+    names = ("a", "b", "c")
+    packed = pack(archs, problem=problem, values=values, problems=names)
+    np.testing.assert_array_equal(unpack(packed, archs=archs, problem=problem, problems=names), values)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.slice(0, len(t) - 1), r"column 'v\d' of the values: expected one value for each of "),
+        (lambda t: t.set_column(0, "v0", pa.array([1.0, *[None] * (len(t) - 2), 2.0])), "column 'v0' is missing"),
+        (lambda t: t.set_column(0, "v0", pa.array(["1"] * len(t))), "column 'v0' must hold float32 or float64"),
+        (lambda t: t.rename_columns(["w0", *t.column_names[1:]]), "expected the columns v0, v1"),
+        (lambda t: t.append_column("v99", t.column("v0")), "expected the columns v0, v1"),
+        (
+            lambda t: t.set_column(0, "v0", pa.array([v and v + 1 for v in t.column("v0").to_pylist()])),
+            "row 0, column 'f0': expected ",
+        ),
+    ],
+)
+def test_wrong_values_are_refused(
+    board: Board, tmp_path: Path, change: Callable[[pa.Table], pa.Table], message: str
+) -> None:
+    folder = submission(board, "entry", form="compact").write(tmp_path)
+    change_values(folder, change)
+    with pytest.raises(SubmissionError, match=message):
+        check(read(folder, board), board)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 3}, "expected format 1 or 2, got 3"),
+        ({"format": True}, "expected format 1 or 2, got True"),
+        ({"format": 1}, "'x' belongs to format 2"),
+        ({"columns": None}, "columns must map each problem"),
+        ({"columns": {"toy-v1": [0, 1]}}, "columns must map each problem"),
+        ({"columns": {"toy-v1": [0, -1], "noisy-v1": [0], "three-v1": [0]}}, "1 to 5 numbers or nulls"),
+        ({"columns": {"toy-v1": [0, 1], "noisy-v1": [0] * 6, "three-v1": [0]}}, "1 to 5 numbers or nulls"),
+        ({"columns": {"toy-v1": [0, 9], "noisy-v1": [None, 2], "three-v1": [3, 2, 4]}}, "numbered from v0"),
+        ({"values_sha256": None}, "values.parquet has SHA-256 .* changed after they were written"),
+    ],
+)
+def test_a_wrong_description_of_the_values_is_refused(
+    board: Board, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    folder = submission(board, "entry", form="compact").write(tmp_path)
+    change_yaml(folder, **changes)
+    with pytest.raises(SubmissionError, match=message):
+        read(folder, board)
+
+
+@pytest.mark.parametrize("x", [b"\x05\x00\x00", b"\xff\x00\x00"])
+def test_an_encoding_outside_its_space_is_named(board: Board, tmp_path: Path, x: bytes) -> None:
+    made = submission(board, "entry", form="compact")
+    archs = made.rows.archs.copy()
+    archs[7] = list(x)
+    rows = dataclasses.replace(made.rows, archs=archs)
+    with pytest.raises(SubmissionError, match=r"row 7, column 'x': .* is no architecture of 'toy'"):
+        check(dataclasses.replace(made, rows=rows), board)
+
+
+def test_encodings_are_padded_to_the_widest_space_and_no_further(board: Board) -> None:
+    made = submission(board, "entry", form="compact")
+    wide = np.pad(made.rows.archs, ((0, 0), (0, 2)))
+    check(dataclasses.replace(made, rows=dataclasses.replace(made.rows, archs=wide)), board)
+    wide[5, 4] = 1
+    with pytest.raises(SubmissionError, match=r"row 5, column 'x': .* then zeros"):
+        check(dataclasses.replace(made, rows=dataclasses.replace(made.rows, archs=wide)), board)
+    narrow = made.rows.archs[:, :2]
+    with pytest.raises(SubmissionError, match="row 0, column 'x'"):
+        check(dataclasses.replace(made, rows=dataclasses.replace(made.rows, archs=narrow)), board)
 
 
 # ---------------------------------------------------------------------- tampering
@@ -312,7 +450,7 @@ def test_changed_rows_are_refused_with_row_and_column(
 
 
 def test_a_string_that_is_no_architecture_is_named(board: Board, tmp_path: Path) -> None:
-    folder = submission(board, "entry", strings=True).write(tmp_path)
+    folder = submission(board, "entry", form="strings").write(tmp_path)
     rewrite(folder, lambda t: replaced(t, "arch", lambda v: [*v[:5], "nonsense", *v[6:]]))
     with pytest.raises(SubmissionError, match="row 5, column 'arch': 'nonsense' is not an architecture"):
         check(read(folder, board), board)
@@ -324,7 +462,7 @@ def test_a_string_that_is_no_architecture_is_named(board: Board, tmp_path: Path)
         (lambda t: t.append_column("test_error_percent", pa.array(np.ones(len(t)))), "unknown column 'test_error_per"),
         (lambda t: t.rename_columns([c.replace("seed", "sead") for c in t.column_names]), "Did you mean 'seed'"),
         (lambda t: t.drop_columns(["f0"]), "the column 'f0' is missing"),
-        (lambda t: t.append_column("arch", pa.array(["x"] * len(t))), "one of the columns 'arch' and 'code'"),
+        (lambda t: t.append_column("arch", pa.array(["x"] * len(t))), "one of the columns 'arch', 'code' and 'x'"),
         (lambda t: t.append_column("f0", t.column("f0")), "'f0' is there twice"),
         (lambda t: t.set_column(4, "f0", t.column("f0").cast(pa.float32())), "'f0' must hold float64, got float"),
         (lambda t: t.set_column(1, "seed", t.column("seed").cast(pa.float64())), "'seed' must hold integers"),

@@ -10,13 +10,22 @@ from nasbench_mo.benchmark.catalogue import (
     problems_over,
 )
 from nasbench_mo.benchmark.constraint import Constraint
-from nasbench_mo.benchmark.manifest import FrontFacts, Manifest, compute_manifest, differences, published_manifest
+from nasbench_mo.benchmark.manifest import (
+    FrontFacts,
+    HypervolumeReference,
+    Manifest,
+    best_known_manifest,
+    compute_manifest,
+    differences,
+    published_manifest,
+)
 from nasbench_mo.benchmark.search_problem import Evaluator, Problem, Term
 from nasbench_mo.benchmark.values import (
     CountedValues,
     Fidelity,
     FunctionValues,
     LayerValues,
+    MissingMacsValues,
     OperatorValues,
     PredictedValues,
     TableValues,
@@ -31,8 +40,10 @@ __all__ = [
     "Fidelity",
     "FrontFacts",
     "FunctionValues",
+    "HypervolumeReference",
     "LayerValues",
     "Manifest",
+    "MissingMacsValues",
     "OperatorValues",
     "PredictedValues",
     "Problem",
@@ -40,6 +51,7 @@ __all__ = [
     "TableValues",
     "Term",
     "Values",
+    "best_known_manifest",
     "compute_manifest",
     "differences",
     "manifest_report",

@@ -1,7 +1,8 @@
 """The published problems: a table of facts. An entry is never edited once published; a correction is ``-v2``.
 
-``nb201-...`` reads imported real tables; ``nb201s-...`` (s: surrogate) asks the embedded predictors and cost tables
-and works offline.
+``nb201-...`` reads imported real tables; ``nb201s-...``, ``mnasnets-...`` and ``fbnets-...`` (s: surrogate) ask the
+embedded predictors and cost tables and work offline. The last two spaces are too large for an exact front: their
+manifests hold the best known one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nasbench_mo.benchmark.values import (
     CountedValues,
     Fidelity,
     LayerValues,
+    MissingMacsValues,
     OperatorValues,
     PredictedValues,
     TableValues,
@@ -55,6 +57,8 @@ class ProblemSpec:
 
 ACCURACY_TABLE = "nb201-accuracy-measured-v1"
 LATENCY_TABLE = "nb201-help-latency-v1"
+#: Table to a source that makes it, for whoever has to import it.
+SOURCE_OF = {ACCURACY_TABLE: "nats-bench", LATENCY_TABLE: "help"}
 
 #: Short name to (dataset, training seeds whose validation accuracy is published one by one).
 DATASETS = {"c10": ("cifar10", (777, 888, 999)), "c100": ("cifar100", ()), "in16": ("imagenet16-120", ())}
@@ -158,6 +162,54 @@ def _epyc_latency() -> Term:
     return Term(objective=objective, values=values)
 
 
+def _predicted_latency(name: str) -> Term:
+    """CIFAR-10 networks on one of HELP's devices, by the embedded predictor."""
+    device, batch = DEVICES[name]
+    objective = Objective(
+        name=f"latency_{name}", unit="ms", kind="predicted", dataset="cifar10", device=device, batch=batch
+    )
+    return Term(objective=objective, values=PredictedValues(predictor=f"nb201-{name}-latency-linear-v1"))
+
+
+def _asic_energy() -> Term:
+    """CIFAR-10 networks on an accelerator of Eyeriss's size, by ZigZag."""
+    objective = Objective(
+        name="energy_asic",
+        unit="uj",
+        kind="modelled",
+        dataset="cifar10",
+        device="asic 12x14, 108 KB, row stationary",
+        batch=1,
+        precision="int16",
+        runtime="zigzag-dse 3.9.1",
+        convention="live",
+    )
+    values = LayerValues(table="nb201-asicgrid-energy-modelled-v1", column="energy_12x14_108kb_16b_rs_256_64_uj")
+    return Term(objective=objective, values=values)
+
+
+def _mnasnet_cost(quantity: str, device: str) -> Term:
+    """ImageNet networks on one of Accel-NASBench's devices: latency, or 1,000 / throughput."""
+    objective = Objective(
+        name=f"latency_{device}" if quantity == "latency" else f"image_time_{device}",
+        unit="ms",
+        kind="predicted",
+        dataset="imagenet",
+        device=device,
+        note=None if quantity == "latency" else "1,000 / throughput: time of one image",
+    )
+    return Term(objective=objective, values=PredictedValues(predictor=f"mnasnet-{device}-{quantity}-linxgb-v1"))
+
+
+def _fbnet_latency(device: str, *, batch: int | None = None) -> Term:
+    """CIFAR-100 networks on one of HELP's devices, by the embedded predictor."""
+    name = device if batch is None else f"{device}_{batch}"
+    objective = Objective(
+        name=f"latency_{name}", unit="ms", kind="predicted", dataset="cifar100", device=device, batch=batch
+    )
+    return Term(objective=objective, values=PredictedValues(predictor=f"fbnet-{name}-latency-linear-v1"))
+
+
 def _counted(quantity: str, *, key: str) -> Term:
     values = CountedValues(quantity=quantity, dataset=DATASETS[key][0])
     return Term(objective=values.origin, values=values)
@@ -183,6 +235,93 @@ def _surrogate(
         description=f"{DATASETS[key][0]} predicted validation error against {about}; embedded, works offline",
         constraints=constraints,
     )
+
+
+def _mnasnet(suffix: str, *, costs: tuple[Term, ...], about: str) -> ProblemSpec:
+    error = Objective(
+        name="error",
+        unit="percent",
+        kind="predicted",
+        dataset="imagenet",
+        split="valid",
+        note="top-1 after Accel-NASBench's shortened training",
+    )
+    return ProblemSpec(
+        id=f"mnasnets-in1k-{suffix}-v1",
+        space="mnasnet",
+        terms=(Term(objective=error, values=PredictedValues(predictor="mnasnet-in1k-valerr-linxgb-v1")), *costs),
+        description=f"imagenet predicted validation error of MnasNet-like networks against {about}; HV* is of the best "
+        "front known; embedded, works offline",
+    )
+
+
+def _fbnet(suffix: str, *, costs: tuple[Term, ...], about: str) -> ProblemSpec:
+    missing = MissingMacsValues(dataset="cifar100")
+    return ProblemSpec(
+        id=f"fbnets-macs-{suffix}-v1",
+        space="fbnet",
+        terms=(Term(objective=missing.origin, values=missing), *costs),
+        description=f"missing multiply-accumulates of FBNet networks against {about}; no accuracy of this space is "
+        "published, HV* is of the best front known; embedded, works offline",
+    )
+
+
+def _many_objectives() -> list[ProblemSpec]:
+    """CIFAR-10 error against two to four costs, no two of which rank networks alike: Kendall's tau-b is below 0.75."""
+    of = {name: _predicted_latency(name) for name in ("1080ti_1", "1080ti_256", "titan_rtx_1", "raspi4")} | {
+        "epyc": _epyc_latency(),
+        "eyeriss": _modelled_latency("eyeriss"),
+        "asic_energy": _asic_energy(),
+        "params": _counted("params", key="c10"),
+    }
+    named = {
+        "1080ti_1": "latency on a GPU",
+        "1080ti_256": "latency of a batch of 256 on a GPU",
+        "titan_rtx_1": "latency on a GPU",
+        "raspi4": "latency on an embedded processor",
+        "epyc": "latency on a server processor's core",
+        "eyeriss": "latency on an ASIC (Eyeriss)",
+        "asic_energy": "energy on an ASIC",
+        "params": "parameters",
+    }
+    chosen = (
+        ("1080ti_1", "raspi4"),
+        ("1080ti_256", "epyc"),
+        ("1080ti_1", "raspi4", "eyeriss"),
+        ("1080ti_1", "1080ti_256", "asic_energy"),
+        ("titan_rtx_1", "raspi4", "eyeriss", "params"),
+        ("1080ti_1", "1080ti_256", "raspi4", "params"),
+    )
+    return [
+        _surrogate(
+            "-".join(names),
+            key="c10",
+            costs=tuple(of[n] for n in names),
+            about=f"{', '.join(named[n] for n in names[:-1])} and {named[names[-1]]}",
+        )
+        for names in chosen
+    ]
+
+
+def _large_spaces() -> list[ProblemSpec]:
+    a100, tpuv3 = _mnasnet_cost("time", "a100"), _mnasnet_cost("time", "tpuv3")
+    zcu102 = _mnasnet_cost("latency", "zcu102")
+    return [
+        _mnasnet("a100", costs=(a100,), about="time of an image on a GPU (A100)"),
+        _mnasnet("tpuv3", costs=(tpuv3,), about="time of an image on a TPUv3"),
+        _mnasnet("zcu102", costs=(zcu102,), about="latency on an FPGA (ZCU102)"),
+        _mnasnet(
+            "a100-zcu102",
+            costs=(a100, zcu102),
+            about="time of an image on a GPU (A100) and latency on an FPGA (ZCU102)",
+        ),
+        _fbnet("pixel3", costs=(_fbnet_latency("pixel3"),), about="latency on a phone (Pixel 3)"),
+        _fbnet(
+            "raspi4-1080ti_64",
+            costs=(_fbnet_latency("raspi4"), _fbnet_latency("1080ti", batch=64)),
+            about="latency on an embedded processor (Raspberry Pi 4) and of a batch of 64 on a GPU (GTX 1080 Ti)",
+        ),
+    ]
 
 
 def _codesign(kind: str, *, quantities: tuple[str, ...], about: str) -> ProblemSpec:
@@ -231,6 +370,7 @@ def _all_specs() -> list[ProblemSpec]:
             constraints=("latency_eyeriss_ms <= 5",),
         )
     )
+    specs += [*_many_objectives(), *_large_spaces()]
     tables = (_table_latency("eyeriss"), _table_latency("fpga"))
     specs.append(_measured("eyeriss-fpga", key="c10", costs=tables, about=both))
     specs += [_measured(name, key="c10", costs=(_table_latency(name),), about=f"latency on {name}") for name in DEVICES]
@@ -293,16 +433,20 @@ def problem(identifier: str) -> Problem:
     missing = spec.missing()
     if missing:
         raise ArtifactError(
-            f"problem {identifier!r} needs the tables {', '.join(missing)}, which are not imported. Import them with "
-            f"'nasbench-mo import SOURCE PATH' (see 'nasbench-mo import --help'), "
-            "or take one of the embedded 'nb201s-' problems"
+            f"problem {identifier!r} needs the tables {', '.join(missing)}, which are not imported. Import them: "
+            f"{'; '.join(_how_to_import(name) for name in missing)} ('nasbench-mo show SOURCE' says what a source "
+            "reads), or take one of the embedded 'nb201s-' problems"
         )
     made = open_unchecked(spec)
     published = published_manifest(identifier)
     if published is not None and published.data_hash == made.data_hash:
         return _under(published, made)
     if not has_exact_front(made.space):
-        return made if published is None else _under(published, made)
+        if published is None:
+            return made
+        made.id = f"{identifier}+local.{made.data_hash[:8]}"
+        _log.warning("problem %s: these data are not the published ones; %s has no manifest", identifier, made.id)
+        return made
     local = compute_manifest(made)
     if published is not None:
         found = differences(published, local)
@@ -311,6 +455,10 @@ def problem(identifier: str) -> Problem:
         _log.warning("problem %s: these data are not the published ones: %s", identifier, "; ".join(found))
     local_id = f"{identifier}+local.{local.data_hash[:8]}"
     return _under(dataclasses.replace(local, problem=local_id), made)
+
+
+def _how_to_import(table: str) -> str:
+    return f"'nasbench-mo import {SOURCE_OF.get(table, 'SOURCE')} PATH' for {table}"
 
 
 def _under(manifest: Manifest, made: Problem) -> Problem:
@@ -340,6 +488,8 @@ def manifest_report(identifier: str) -> list[str]:
     if published is None:
         return [f"no manifest is published for {identifier}"]
     made = open_unchecked(problem_spec(identifier))
+    if made.data_hash != published.data_hash and not published.exact:
+        return [f"data hash: published {published.data_hash[:8]}, these data {made.data_hash[:8]}"]
     return [] if made.data_hash == published.data_hash else differences(published, compute_manifest(made))
 
 

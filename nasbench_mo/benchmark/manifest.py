@@ -2,6 +2,9 @@
 
 Ideal and nadir are those of the front of the non-degenerate architectures. Objectives are scaled by them, and the
 reference point is 1.1 in each. A published manifest never moves; data that give another one make another problem.
+
+Where a space is too large for an exact front, a published manifest holds the best known one instead, and says so
+(:class:`HypervolumeReference`): HV* is then its hypervolume, and shares of HV* above 1 are possible.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 REFERENCE = 1.1
+BEST_KNOWN = "best known"
+#: Architectures over which values are summarised where a space cannot be written out.
+FINGERPRINT_SAMPLE = 4_096
 #: Largest relative difference between facts of the front at which two manifests still speak of the same data.
 #: Published means are stored as float32, whose spacing at 94 % is 1.3e-6 of a 5.6 % error.
 TOLERANCE = 1e-5
@@ -73,6 +79,42 @@ class FrontFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HypervolumeReference:
+    """What HV* is the hypervolume of where nobody has the exact front: the best front known when it was made.
+
+    Parameters
+    ----------
+    kind
+        ``"best known"``.
+    version
+        Of the reference. A better front that is found later does not change it: it is another version, of another
+        version of the problem.
+    made
+        How, in words.
+    command
+        What makes it again.
+    evaluations
+        Distinct architectures that were evaluated for it.
+    front_kept
+        Points of the front whose architectures are published beside the manifest, for distances to the front; HV*,
+        ideal and nadir are of all of them.
+    """
+
+    kind: str
+    version: int
+    made: str
+    command: str
+    evaluations: int
+    front_kept: int
+
+    def __post_init__(self) -> None:
+        if self.kind != BEST_KNOWN:
+            raise ManifestError(
+                f"a hypervolume reference is {BEST_KNOWN!r}, or absent where HV* is exact; got {self.kind!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """The scale of one problem and the data it belongs to.
 
@@ -98,6 +140,9 @@ class Manifest:
         Bounds that an architecture has to keep to be on a front; the summaries are over all architectures.
     n_infeasible
         How many of those that are not degenerate do not keep them, by their scored values; None where not counted.
+    hv_reference
+        None where the front is exact. Else the front is the best known; the summaries are then over
+        :func:`fingerprint_sample`, and ``n_degenerate`` counts those of that sample.
     """
 
     problem: str
@@ -112,6 +157,12 @@ class Manifest:
     curves: Fingerprint | None = None
     constraints: tuple[str, ...] = ()
     n_infeasible: int | None = None
+    hv_reference: HypervolumeReference | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether HV* is that of the exact front."""
+        return self.hv_reference is None
 
     def to_json(self) -> str:
         """Return the manifest file's text."""
@@ -120,6 +171,8 @@ class Manifest:
             del fields["curves"]
         if not self.constraints:  # a manifest without them is written as before there were any
             del fields["constraints"], fields["n_infeasible"]
+        if self.hv_reference is None:
+            del fields["hv_reference"]
         return json.dumps({"format": FORMAT_VERSION, **fields}, indent=1) + "\n"
 
     def _check(self) -> None:
@@ -133,6 +186,9 @@ class Manifest:
         texts = (self.problem, self.data_hash, *self.objectives, *self.constraints)
         whole = isinstance(self.score, FrontFacts) and all(_numbers(v, n=m) for v in vectors)
         whole = whole and all(type(n) is int for n in counts) and all(isinstance(t, str) for t in texts)
+        known = self.hv_reference
+        if known is not None:
+            whole = whole and isinstance(known, HypervolumeReference) and type(known.front_kept) is int
         if not whole or not _numbers(tuple(f.hypervolume for f in facts), n=len(facts)):
             raise ManifestError(f"not a manifest: its fields are not those of {m} objectives")
 
@@ -154,6 +210,8 @@ class Manifest:
             fields["observed"] = Fingerprint(**_tuples(fields["observed"]))
             if "curves" in fields:
                 fields["curves"] = Fingerprint(**_tuples(fields["curves"]))
+            if "hv_reference" in fields:
+                fields["hv_reference"] = HypervolumeReference(**fields["hv_reference"])
             made = cls(**_tuples(fields))
             made._check()
             return made
@@ -218,6 +276,77 @@ def published_manifest(identifier: str) -> Manifest | None:
     """The manifest that this package publishes for a problem, or None."""
     resource = files("nasbench_mo.benchmark") / "manifests" / f"{identifier}.json"
     return Manifest.from_json(resource.read_text(encoding="utf-8")) if resource.is_file() else None
+
+
+def published_front(identifier: str) -> NDArray[np.int64] | None:
+    """Architectures of the best front known, (k, d), published beside a manifest; None where the front is exact."""
+    resource = files("nasbench_mo.benchmark") / "manifests" / f"{identifier}.front"
+    return read_front(resource.read_text(encoding="utf-8")) if resource.is_file() else None
+
+
+def front_text(X: NDArray[Any]) -> str:
+    """The file of a front's architectures: one a line, its integers between spaces."""
+    return "".join(" ".join(map(str, row)) + "\n" for row in X.tolist())
+
+
+def read_front(text: str) -> NDArray[np.int64]:
+    """Architectures of :func:`front_text`, (k, d)."""
+    return np.array([[int(v) for v in line.split()] for line in text.splitlines()], dtype=np.int64)
+
+
+def fingerprint_sample(search_space: SearchSpace) -> NDArray[Any]:
+    """The architectures over which the values of a space that cannot be written out are summarised, (n, d)."""
+    return search_space.sample(FINGERPRINT_SAMPLE, rng=np.random.default_rng(0))
+
+
+def best_known_manifest(problem: Problem, F: NDArray[np.float64], *, reference: HypervolumeReference) -> Manifest:
+    """The manifest of a front that is the best known one.
+
+    Parameters
+    ----------
+    problem
+        One over a space that cannot be enumerated, without constraints, training noise and test values.
+    F
+        (k, m) values of the front.
+    reference
+        How it was found.
+
+    Raises
+    ------
+    ManifestError
+        The exact front of the space can be had, or the problem has what such a manifest cannot hold.
+    """
+    if has_exact_front(problem.space):
+        raise ManifestError(f"problem {problem.id!r}: the exact front of space {problem.space.name!r} can be computed")
+    if problem.constraints or problem.noisy or problem.has_test:
+        raise ManifestError(
+            f"problem {problem.id!r}: a best known front is for problems without constraints, training noise and test "
+            "values"
+        )
+    X = fingerprint_sample(problem.space)
+    degenerate = problem.space.degenerate(X)
+    best = front(F)
+    ideal, nadir = ideal_and_nadir(best)
+    point = tuple(REFERENCE for _ in problem.objectives)
+    fingerprint = _fingerprint(problem.evaluate(X[~degenerate]))
+    return Manifest(
+        problem=problem.id,
+        objectives=tuple(o.column for o in problem.objectives),
+        score=FrontFacts(
+            ideal=tuple(ideal.tolist()),
+            nadir=tuple(nadir.tolist()),
+            hypervolume=hypervolume(normalize(best, ideal=ideal, nadir=nadir), reference=np.asarray(point)),
+            front_size=len(best),
+            fingerprint=fingerprint,
+        ),
+        test=None,
+        observed=fingerprint,
+        reference_point=point,
+        n_architectures=problem.space.size,
+        n_degenerate=int(degenerate.sum()),
+        data_hash=problem.data_hash,
+        hv_reference=reference,
+    )
 
 
 def differences(published: Manifest, local: Manifest) -> list[str]:

@@ -651,6 +651,28 @@ class Problem:
         F = self.evaluate(X, on=on)
         return front(F[self.feasible(X, F=F)])
 
+    def reference_front(self) -> NDArray[np.float64]:
+        """Values of the front that HV* belongs to, (k, m), sorted: the exact one, or the best known.
+
+        Of a best known one these are the points whose architectures are published, spread over all of it.
+
+        Raises
+        ------
+        ManifestError
+            There is neither.
+        """
+        from nasbench_mo.benchmark.manifest import has_exact_front, published_front  # it reads problems
+        from nasbench_mo.pareto import front
+
+        if self._manifest is None or self._manifest.exact:
+            if not has_exact_front(self.space):
+                raise ManifestError(f"problem {self.id!r} has no front: its space cannot be enumerated")
+            return self.true_front()
+        X = published_front(self.id)
+        if X is None:
+            raise ManifestError(f"problem {self.id!r}: the architectures of its best known front are not published")
+        return front(self.evaluate(X))
+
     def _facts(self, on: View) -> FrontFacts:
         facts = self.manifest.score if on == "score" else self.manifest.test
         if facts is None:

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from nasbench_mo import artifacts
 from nasbench_mo.errors import ObjectiveError, SpecError
 from nasbench_mo.hardware import OperatorCosts, ShapeCosts
+from nasbench_mo.hardware.workload import Workload, workload
 from nasbench_mo.objective import Objective, to_minimised
 from nasbench_mo.predictor import describe_predictor, load_predictor
 from nasbench_mo.sources import load_table
 from nasbench_mo.space import space
+from nasbench_mo.space.fbnet import BLOCKS, N_LAYERS
 from nasbench_mo.space.nb201 import NB201, Skeleton
 
 #: Splits that a search may never see.
@@ -389,6 +391,57 @@ class CountedValues(Values):
     def data_hash(self) -> str:
         """Hash of the definition: the counts follow from it."""
         return hashlib.sha256(f"counted/nb201/{self.quantity}/{self.dataset}/1".encode()).hexdigest()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MissingMacsValues(Values):
+    """Multiply-accumulates that an FBNet network has fewer than the largest one of its space, in millions.
+
+    Nobody published accuracies of this space's networks, and the least latency alone is that of the network that skips
+    every layer it can. What is given up for it is computation; how much of it is counted here. It stands for capacity,
+    not for accuracy.
+
+    Parameters
+    ----------
+    dataset
+        Whose skeleton is counted: ``"cifar100"`` or ``"imagenet"``.
+    """
+
+    dataset: str
+
+    @property
+    def origin(self) -> Objective:
+        """Counted, in millions."""
+        return Objective(
+            name="macs_missing",
+            unit="millions",
+            kind="derived",
+            dataset=self.dataset,
+            note="multiply-accumulates fewer than those of the largest network; stands for capacity, is no accuracy",
+        )
+
+    def score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Counts in millions."""
+        missing: NDArray[np.float64] = (self._most - self._workload.macs(X)) / 1e6
+        return missing
+
+    def cheap(self) -> bool:
+        """True: a count."""
+        return True
+
+    def data_hash(self) -> str:
+        """Hash of the definition: the counts follow from it."""
+        return hashlib.sha256(f"macs missing/fbnet/{self.dataset}/1".encode()).hexdigest()
+
+    @cached_property
+    def _workload(self) -> Workload:
+        return workload(space("fbnet"), dataset=self.dataset)
+
+    @cached_property
+    def _most(self) -> int:
+        """Of the network whose layers all have the widest block and the largest kernel."""
+        return int(self._workload.macs(np.full((1, N_LAYERS), BLOCKS.index("k5_e6")))[0])
 
 
 @final

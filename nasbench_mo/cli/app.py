@@ -306,18 +306,14 @@ def manifest(
     problem: Problem,
     out: Annotated[Path | None, typer.Option(help="Folder to write <id>.json into.")] = None,
 ) -> None:
-    """Compute a problem's manifest (ideal, nadir, reference point, exact HV*) from the data at hand."""
-    from nasbench_mo.benchmark import compute_manifest, problem_spec
-    from nasbench_mo.benchmark.catalogue import open_unchecked
+    """Compute a problem's manifest (ideal, nadir, reference point, exact HV*) from the data at hand.
 
-    made = compute_manifest(open_unchecked(problem_spec(problem)))
-    if out is None:
-        print(made.to_json(), end="")
-        return
-    from nasbench_mo.artifacts import write_atomic
+    Where the space is too large for an exact front, the best front that long searches find stands in for it; that takes
+    some minutes, and the architectures of the front are written beside the manifest.
+    """
+    from nasbench_mo.cli.manifests import make_manifest
 
-    write_atomic(out / f"{problem}.json", made.to_json().encode())
-    print(f"wrote {out / f'{problem}.json'}")
+    make_manifest(problem, out=out)
 
 
 @predictor_app.command("train")

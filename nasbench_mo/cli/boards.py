@@ -35,7 +35,7 @@ from nasbench_mo.leaderboard import (
     rank,
     standings_csv,
 )
-from nasbench_mo.leaderboard.checking import OWN_SOFTWARE
+from nasbench_mo.leaderboard.checking import OWN_SOFTWARE, refuse_shorter_trainings
 from nasbench_mo.search import SEARCHERS
 from nasbench_mo.search import searcher as make_searcher
 
@@ -73,6 +73,7 @@ def run_board(request: BoardRunRequest) -> None:
     board = load_board(request.board)
     name = request.name or request.searcher
     SEARCHERS.get(request.searcher)
+    refuse_shorter_trainings(request.searcher, board=board.id)
     folder = request.out or _default_out(board)
     if (folder / name).exists():
         raise SubmissionError(f"{folder / name} exists; move it away, or choose another --name")

@@ -237,6 +237,10 @@ def _show_problem(identifier: str) -> dict[str, Any] | None:
         if found.fidelities:
             facts["epochs"] = ", ".join(map(str, found.fidelities))
     if published is not None:
+        facts["HV*"] = "of the exact front"
+        if published.hv_reference is not None:
+            version = published.hv_reference.version
+            facts["HV*"] = f"of the best front known (version {version}), so shares of it above 1 are possible"
         facts["manifest"] = dataclasses.asdict(published)
     return facts
 

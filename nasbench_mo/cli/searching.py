@@ -210,7 +210,8 @@ def _print_run(finished: Run, opened: Problem, *, request: SearchRequest) -> Non
     if not shares:
         print(f"no hypervolume after {len(finished)} evaluations{ended}: {opened.id} has no manifest")
     else:
-        print(f"HV/HV* {shares['score']:.4f} of the exact front's hypervolume after {len(finished)} evaluations{ended}")
+        of = "the exact front's" if opened.manifest.exact else "the best known front's"
+        print(f"HV/HV* {shares['score']:.4f} of {of} hypervolume after {len(finished)} evaluations{ended}")
         if opened.noisy:
             print("       front chosen on one drawn training seed (shown above), scored on the mean over seeds")
         if "test" in shares:

@@ -22,7 +22,17 @@ RULES = {
         "problem is run with every seed. The searcher's seed and the noise seed are the run's seed. A searcher may "
         "know the problem's objectives that cost nothing, never another value beforehand and never a test value. "
         "Every value is asked for again; scores come from the answers, not from the submission."
-    )
+    ),
+    "2": (
+        "The budget counts distinct architectures; a run has at most so many rows and no architecture twice. Every "
+        "problem is run with every seed. The searcher's seed and the noise seed are the run's seed. A searcher may "
+        "know the problem's objectives that cost nothing, never another value beforehand and never a test value. "
+        "Every value is asked for again; scores come from the answers, not from the submission. Every evaluation is a "
+        "full training, and evaluations come one after the other: a value after fewer epochs is neither paid nor "
+        "submitted, so a searcher that lives on them is not entered, as the board could say nothing of it. HV* is that "
+        "of the exact front, or, where a problem says so, of the best front known when it was published; it stays "
+        "that, and shares of it above 100 % are possible."
+    ),
 }
 INDICATORS = ("igd_plus", "epsilon", "test_hypervolume_share")
 #: What a searcher sees of a problem with training noise: the observation whose noise seed is the run's seed.

@@ -88,13 +88,29 @@ def check(submission: Submission, board: Board, *, problems: Mapping[str, Proble
     return CheckedSubmission(submission=submission, traces=traces)
 
 
+def refuse_shorter_trainings(searcher: str, *, board: str) -> None:
+    """Refuse a registered searcher that lives on values after fewer epochs: a board has full trainings alone.
+
+    Raises
+    ------
+    SubmissionError
+        It is one. Given nothing but full trainings it would be another algorithm under its name.
+    """
+    if searcher in SEARCHERS and getattr(SEARCHERS.get(searcher), "wants_fidelities", False):
+        raise SubmissionError(
+            f"{searcher!r} is not for board {board!r}: it lives on trainings of fewer epochs, and a board's "
+            "evaluations are full trainings; compare such searchers with 'nasbench-mo experiment run' on problems with "
+            "epochs"
+        )
+
+
 def _check_software(submission: Submission, *, problem: Problem) -> None:
     """A registered searcher must exist with the settings that are claimed; other software is taken at its word."""
     p = submission.particulars
     if p.software != OWN_SOFTWARE:
         return
+    refuse_shorter_trainings(p.searcher, board=submission.board)
     try:
-        SEARCHERS.get(p.searcher)
         make_searcher(p.searcher, problem.space, problem.n_objectives, seed=0, **p.options)
     except MissingDependencyError:
         return  # it exists; its library is not installed here
@@ -138,8 +154,19 @@ def _check_order(rows: Rows, *, board: Board, name: str) -> NDArray[np.intp]:
 
 def _encodings(rows: Rows, *, mine: NDArray[np.intp], problem: Problem, name: str) -> NDArray[Any]:
     archs = rows.archs[mine]
-    column = "code" if rows.coded else "arch"
-    if rows.coded:
+    column = rows.arch_column
+    if column == "x":
+        d, most = problem.space.n_variables, problem.space.cardinalities - 1
+        if archs.shape[1] < d:
+            raise SubmissionError(
+                f"{name}: row {mine[0]}, column 'x': expected {d} integers for {problem.space.name!r}, got "
+                f"{archs.shape[1]}"
+            )
+        beyond = np.any(np.hstack([archs[:, :d] > most, archs[:, d:] > 0]), axis=1)
+        why = f"is no architecture of {problem.space.name!r}: {d} integers of at most {most.tolist()}, then zeros"
+        _first(beyond, column, name=name, why=why, values=archs, rows=mine)
+        return archs[:, :d].astype(problem.space.dtype)
+    if column == "code":
         bad = (archs < 0) | (archs >= min(problem.space.size, 1 << 62))
         why = f"is no index of the {problem.space.size} architectures of {problem.space.name!r}"
         _first(bad, column, name=name, why=why, values=archs, rows=mine)
@@ -165,7 +192,7 @@ def _check_distinct(X: NDArray[Any], *, rows: Rows, mine: NDArray[np.intp], prob
         second = order[1:][again]
         at = int(second.min())
         arch = problem.space.decode(X[at][None])[0]
-        column = "code" if rows.coded else "arch"
+        column = rows.arch_column
         raise SubmissionError(
             f"{name}: row {mine[at]}, column {column!r}: {arch!r} was evaluated before in the run of {problem.id!r} "
             f"with seed {seed[at]}; a repeated architecture costs nothing and makes no row"

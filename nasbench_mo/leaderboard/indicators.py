@@ -31,26 +31,34 @@ class Judge:
         self.problem = problem
         self._reference = np.asarray(problem.manifest.reference_point)
 
+    @property
+    def exact(self) -> bool:
+        """Whether HV* is that of the exact front; otherwise it is the best known, and shares above 1 are possible."""
+        return self.problem.manifest.exact
+
     @cached_property
-    def true_front(self) -> Floats:
-        """Exact front in the problem's units, (k, m); empty where nobody knows it."""
-        from nasbench_mo.errors import SpaceSizeError
+    def reference_front(self) -> Floats:
+        """The exact front or the best known one in the problem's units, (k, m); empty where there is neither."""
+        from nasbench_mo.errors import ManifestError
 
         try:
-            return self.problem.true_front()
-        except SpaceSizeError:
+            return self.problem.reference_front()
+        except ManifestError:
             return np.empty((0, self.problem.n_objectives))
 
     @cached_property
     def best_hypervolume(self) -> float:
-        """HV* of the data at hand, so that the exact front reaches all of it; the manifest's is equal to 1e-5."""
-        if not len(self._scaled_front):
+        """HV* of the data at hand, so that the exact front reaches all of it; the manifest's is equal to 1e-5.
+
+        Of a best known front the manifest's: the front is published in part.
+        """
+        if not self.exact or not len(self._scaled_front):
             return self.problem.manifest.score.hypervolume
         return hypervolume(self._scaled_front, reference=self._reference)
 
     @cached_property
     def _scaled_front(self) -> Floats:
-        return self.problem.normalize(self.true_front) if len(self.true_front) else self.true_front
+        return self.problem.normalize(self.reference_front) if len(self.reference_front) else self.reference_front
 
     def share_curve(self, X: NDArray[Any], observed: Floats) -> Floats:
         """Share of HV* of the front observed so far, after each evaluation, (n,).
@@ -90,7 +98,8 @@ class Judge:
         Parameters
         ----------
         name
-            ``"igd_plus"`` and ``"epsilon"``: of the scored front to the exact one, both scaled by the manifest.
+            ``"igd_plus"`` and ``"epsilon"``: of the scored front to the exact one, or to the best known, both scaled by
+            the manifest. The latter is negative where all of the best known is beaten.
             ``"test_hypervolume_share"``: share of the test front's hypervolume.
         X
             (k, d) encodings.

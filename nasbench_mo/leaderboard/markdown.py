@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from nasbench_mo.leaderboard.results import BoardProblem, BoardResults, Entry, Estimate
 
-__all__ = ["board_markdown"]
+__all__ = ["board_markdown", "boards_markdown", "rules_markdown"]
 
 #: Level of the tests that the words speak of.
 _LEVEL = 0.05
@@ -36,22 +36,53 @@ def board_markdown(results: BoardResults) -> str:
         f"# {_text(results.title)}",
         _text(results.about),
         f"Budget: {results.budget} evaluations a run. Targets: {_list(_share(t) for t in results.targets)} of HV*. "
-        "Curves, fronts and every comparison are on the page, [index.html](index.html); both are written by "
-        "`nasbench-mo board render`.",
+        + (
+            "Curves, fronts and every comparison are on the page, [index.html](index.html); both are written by "
+            "`nasbench-mo board render`."
+            if results.standings
+            else f"No entry yet; `nasbench-mo board run {results.id} --searcher NAME` makes one."
+        ),
         "## Rules",
         "\n".join(f"> {_text(line)}" for line in results.rules.splitlines() or [""]),
+        *(_compared(results) if results.standings else ()),
+        "## Problems",
+        *(_problem(problem, results=results) for problem in results.problems),
+        *(("## Searchers", _entries(results.entries)) if results.entries else ()),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def boards_markdown(boards: Sequence[BoardResults]) -> str:
+    """Return a table of boards with their first three searchers, the same bytes for the same results."""
+    head = ["board", "about", "problems", "evaluations a run", "searchers", "first three, by mean rank"]
+    rows = [
+        [
+            f"[{_text(board.id)}]({board.id}/README.md)",
+            _text(board.title),
+            str(len(board.problems)),
+            str(board.budget),
+            str(len(board.standings)),
+            _text(", ".join(s.searcher for s in board.standings[:3])) or "no entry yet",
+        ]
+        for board in boards
+    ]
+    return _table(head, rows, right=frozenset({2, 3, 4}))
+
+
+def rules_markdown(rules: Mapping[str, str]) -> str:
+    """Return versions of the rules as Markdown; each board names its own."""
+    return "\n\n".join(f"Version {_text(version)}:\n\n> {_text(text)}" for version, text in rules.items())
+
+
+def _compared(results: BoardResults) -> list[str]:
+    return [
         "## Standings",
         _standings(results),
         "Mean rank over the problems (1 is best), wins (best median hypervolume on a problem), area under the ECDF of "
         "targets over the logarithm of evaluations, and the share of all runs that reached each target.",
         "## Who differs from whom",
         "\n".join(f"- {line}" for line in _comparison(results)),
-        "## Problems",
-        *(_problem(problem, results=results) for problem in results.problems),
-        "## Searchers",
-        _entries(results.entries),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _standings(results: BoardResults) -> str:
@@ -121,7 +152,9 @@ def _against_the_first(results: BoardResults) -> list[str]:
 
 
 def _problem(problem: BoardProblem, *, results: BoardResults) -> str:
-    known = "of the exact front" if problem.exact else "the best known, not of the exact front"
+    known = "of the exact front"
+    if not problem.exact:
+        known = "of the best front known, not of the exact one: shares above 100 % are possible"
     facts = (
         f"Objectives, minimised: {_list(_text(label) for label in problem.objectives)}. "
         f"HV* = {problem.reference_hypervolume:.6g}, {known}."
@@ -136,8 +169,8 @@ def _problem(problem: BoardProblem, *, results: BoardResults) -> str:
         rank = problem.ranks.get(name)
         to = [_evaluations(result.to_target.get(t), budget=results.budget) for t in results.targets]
         rows.append([_text(name), "–" if rank is None else f"{rank:.2f}", _final(result.final), *to])
-    heading = f"### {_text(problem.id)}\n\n{_text(problem.about)}\n\n{facts}\n\n"
-    return heading + _table(head, rows, right=frozenset(range(1, len(head))))
+    heading = f"### {_text(problem.id)}\n\n{_text(problem.about)}\n\n{facts}"
+    return f"{heading}\n\n{_table(head, rows, right=frozenset(range(1, len(head))))}" if rows else heading
 
 
 def _final(final: Iterable[float]) -> str:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.benchmark import Problem
-from nasbench_mo.errors import SubmissionError
+from nasbench_mo.benchmark import Problem, ProblemSpec, problem_spec, published_manifest
+from nasbench_mo.errors import SpecError, SubmissionError
 from nasbench_mo.leaderboard import statistics
 from nasbench_mo.leaderboard.board import RULES, Board
 from nasbench_mo.leaderboard.checking import CheckedSubmission, check
@@ -38,6 +38,7 @@ from nasbench_mo.leaderboard.results import (
     Standing,
 )
 from nasbench_mo.leaderboard.submission import Submission, Trace
+from nasbench_mo.objective import Objective
 from nasbench_mo.pareto import attainment_surface, front
 
 Floats = NDArray[np.float64]
@@ -87,6 +88,46 @@ def rank(board: Board, submissions: Sequence[Submission], *, progress: Progress 
         if progress is not None:
             progress(done, len(ordered))
     return _results(board, ordered, scored=scored, judges=judges)
+
+
+def unranked(board: Board) -> BoardResults:
+    """What there is to say of a board before it has an entry; its problems are not opened."""
+    return BoardResults(
+        id=board.id,
+        title=board.title,
+        about=board.about,
+        rules=RULES[board.rules],
+        budget=board.budget,
+        targets=board.targets,
+        problems=tuple(_described(identifier, board=board) for identifier in board.problems),
+        entries=(),
+        standings=(),
+        ecdf={},
+        comparison=Comparison(friedman_p=None, critical_difference=None, pairs={}, cliques=()),
+    )
+
+
+def _described(identifier: str, *, board: Board) -> BoardProblem:
+    """A problem from its definition and its published manifest."""
+    given = board.given.get(identifier)
+    manifest = given.manifest if given else published_manifest(identifier)
+    if manifest is None:
+        raise SpecError(f"board {board.id!r}: {identifier!r} has no manifest, so no share of HV* to rank by")
+    known: Problem | ProblemSpec = given or problem_spec(identifier)
+    return BoardProblem(
+        id=identifier,
+        about=known.description,
+        objectives=tuple(_label(term.objective) for term in known.terms),
+        reference_hypervolume=manifest.score.hypervolume,
+        exact=manifest.exact,
+        true_front=np.empty((0, len(known.terms))),
+        results={},
+        ranks={},
+    )
+
+
+def _label(objective: Objective) -> str:
+    return f"{objective.name} [{objective.unit}], {objective.kind}"
 
 
 def score(checked: CheckedSubmission, board: Board) -> dict[str, ProblemResult]:
@@ -186,10 +227,10 @@ def _results(
             BoardProblem(
                 id=p,
                 about=judges[p].problem.description,
-                objectives=tuple(f"{o.name} [{o.unit}], {o.kind}" for o in judges[p].problem.objectives),
+                objectives=tuple(map(_label, judges[p].problem.objectives)),
                 reference_hypervolume=judges[p].best_hypervolume,
-                exact=True,
-                true_front=judges[p].true_front,
+                exact=judges[p].exact,
+                true_front=judges[p].reference_front,
                 results={n: scored[n][p].result for n in names},
                 ranks={n: float(r) for n, r in zip(names, ranks[p], strict=True)},
             )

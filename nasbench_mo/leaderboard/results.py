@@ -78,9 +78,10 @@ class BoardProblem:
     objectives
         Labels of the objectives with units, e.g. ``"error [percent], predicted"``.
     reference_hypervolume
-        HV*, or the best known where the exact front is not, and ``exact`` says which.
+        HV*, or the best known where the exact front is not, and ``exact`` says which. Of the best known one shares
+        above 1 are possible.
     true_front
-        (j, m) the exact front, or an empty one.
+        (j, m) the exact front, or what is published of the best known, or an empty one.
     results
         Searcher to its result.
     ranks

@@ -1,12 +1,15 @@
 """A submission: every evaluation of one searcher on one board, and who says so.
 
-A folder holds ``submission.yaml`` (particulars, own processor times, hash of the rows) and ``runs.parquet``: one row an
-evaluation, ordered by problem (as the board lists them), seed and evaluation, with the columns
+A folder holds ``submission.yaml`` (particulars, own processor times, hashes of the rows) and ``runs.parquet``: one row
+an evaluation, ordered by problem (as the board lists them), seed and evaluation, with the columns (format 1)
 
     problem      id                           seed          integer
     evaluation   integer from 0 in each run   arch | code   published string | index in the space's lexicographic order
     f0, f1, ...  float64 observed values, minimised, in the problem's objective order; null beyond its objectives
     simulated_s  float64, optional: seconds of the published trainings one after the other
+
+Format 1 is easily written in any language and stays readable. This package writes format 2, about half as long, whose
+values are in ``values.parquet``: :mod:`.compact`.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +29,27 @@ from nasbench_mo.artifacts import sha256, staged_folder
 from nasbench_mo.benchmark import Problem
 from nasbench_mo.errors import SpecError, SubmissionError
 from nasbench_mo.leaderboard.board import Board
+from nasbench_mo.leaderboard.compact import Columns
 from nasbench_mo.leaderboard.reading import read_small_yaml
-from nasbench_mo.leaderboard.rows import Rows, check_file, read_rows, write_rows
+from nasbench_mo.leaderboard.rows import (
+    MAX_OBJECTIVES,
+    Rows,
+    check_file,
+    read_compact,
+    read_rows,
+    write_compact,
+    write_rows,
+)
 from nasbench_mo.specification import Scalar, text_of
 
-FORMAT_VERSION = 1
+#: A value beside each evaluation, and one for each architecture.
+PLAIN, COMPACT = 1, 2
 YAML_NAME = "submission.yaml"
 ROWS_NAME = "runs.parquet"
+VALUES_NAME = "values.parquet"
+
+#: How architectures are written: as integers (format 2), or as lexicographic codes or published strings (format 1).
+Form = Literal["compact", "codes", "strings"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -48,7 +65,7 @@ _REQUIRED = (
     "submitted",
     "runs_sha256",
 )
-_ALLOWED = (*_REQUIRED, "options", "known", "searcher_cpu_s")
+_ALLOWED = (*_REQUIRED, "options", "known", "searcher_cpu_s", "values_sha256", "columns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,26 +192,29 @@ class Submission:
             particulars = _particulars(fields)
         except SpecError as error:
             raise SubmissionError(f"{folder.name}: {error}") from error
-        if fields["format"] != FORMAT_VERSION:
-            raise SubmissionError(f"{folder.name}: expected format {FORMAT_VERSION}, got {fields['format']!r}")
+        if type(fields["format"]) is not int or fields["format"] not in (PLAIN, COMPACT):
+            raise SubmissionError(f"{folder.name}: expected format {PLAIN} or {COMPACT}, got {fields['format']!r}")
         if fields["board"] != board.id:
             raise SubmissionError(
                 f"{folder.name}: expected a submission to {board.id!r}, got one to {fields['board']!r}"
             )
         if particulars.name != folder.resolve().name:
             raise SubmissionError(f"{folder}: the entry is called {particulars.name!r}; its folder must have that name")
-        path = folder / ROWS_NAME
-        check_file(path, board=board)
-        found = sha256(path)
-        if found != fields["runs_sha256"]:
-            raise SubmissionError(
-                f"{folder.name}: {ROWS_NAME} has SHA-256 {found[:12]}..., {YAML_NAME} says "
-                f"{str(fields['runs_sha256'])[:12]}...: the rows were changed after they were written"
-            )
+        check_file(folder / ROWS_NAME, board=board)
+        _check_hash(folder / ROWS_NAME, claimed=fields["runs_sha256"])
+        if fields["format"] == PLAIN:
+            rows = read_rows(folder / ROWS_NAME, board=board)
+            if rows.arch_column == "x":
+                raise SubmissionError(f"{folder.name}: the column 'x' belongs to format {COMPACT}, not {PLAIN}")
+        else:
+            columns = _columns(fields.get("columns"), name=folder.name, board=board)
+            check_file(folder / VALUES_NAME, board=board, columns=columns)
+            _check_hash(folder / VALUES_NAME, claimed=fields.get("values_sha256"))
+            rows = read_compact(folder / ROWS_NAME, folder / VALUES_NAME, board=board, columns=columns)
         return cls(
             board=board.id,
             particulars=particulars,
-            rows=read_rows(path, board=board),
+            rows=rows,
             searcher_cpu_s=_times(fields.get("searcher_cpu_s") or {}, name=folder.name, board=board),
         )
 
@@ -203,18 +223,27 @@ class Submission:
         import yaml
 
         target = Path(folder) / self.name
-        stream = io.BytesIO()
-        write_rows(self.rows, stream)
+        compact = self.rows.arch_column == "x"
+        runs, values = io.BytesIO(), io.BytesIO()
+        columns: Columns = {}
+        if compact:
+            columns = write_compact(self.rows, runs=runs, values=values)
+        else:
+            write_rows(self.rows, runs)
         p = self.particulars
         with staged_folder(target) as stage:
-            (stage / ROWS_NAME).write_bytes(stream.getvalue())
+            (stage / ROWS_NAME).write_bytes(runs.getvalue())
+            if compact:
+                (stage / VALUES_NAME).write_bytes(values.getvalue())
             fields = {
-                "format": FORMAT_VERSION,
+                "format": COMPACT if compact else PLAIN,
                 "board": self.board,
                 **{f: getattr(p, f) for f in ("name", "searcher")},
                 "options": dict(p.options),
                 **{f: getattr(p, f) for f in ("known", "source", "software", "version", "author", "submitted")},
                 "runs_sha256": sha256(stage / ROWS_NAME),
+                **({"values_sha256": sha256(stage / VALUES_NAME)} if compact else {}),
+                **({"columns": {k: list(v) for k, v in columns.items()}} if compact else {}),
                 "searcher_cpu_s": {k: [float(f"{s:.4g}") for s in v] for k, v in self.searcher_cpu_s.items()},
             }
             text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
@@ -223,7 +252,7 @@ class Submission:
 
 
 def from_traces(
-    traces: Mapping[tuple[str, int], Trace], *, board: Board, particulars: Particulars, strings: bool = False
+    traces: Mapping[tuple[str, int], Trace], *, board: Board, particulars: Particulars, form: Form = "compact"
 ) -> Submission:
     """Make a submission of one trace for each problem and seed of a board.
 
@@ -233,8 +262,8 @@ def from_traces(
         (problem id, seed) to the run.
     board, particulars
         What it is for, and who says what ran.
-    strings
-        Write published strings although all spaces have integer codes.
+    form
+        How architectures are written. Where a space has too many of them for codes, ``"codes"`` means strings.
 
     Raises
     ------
@@ -256,7 +285,7 @@ def from_traces(
     return Submission(
         board=board.id,
         particulars=particulars,
-        rows=_joined([traces[key] for key in wanted], keys=wanted, problems=problems, strings=strings),
+        rows=_joined([traces[key] for key in wanted], keys=wanted, problems=problems, form=form),
         searcher_cpu_s={p: tuple(v for v in c if v is not None) for p, c in cpu.items() if None not in c},
     )
 
@@ -294,7 +323,7 @@ def from_runs(runs: Sequence[RunLike], *, board: Board, particulars: Particulars
 
 
 def _joined(
-    traces: Sequence[Trace], *, keys: Sequence[tuple[str, int]], problems: Mapping[str, Problem], strings: bool
+    traces: Sequence[Trace], *, keys: Sequence[tuple[str, int]], problems: Mapping[str, Problem], form: Form
 ) -> Rows:
     names = list(problems)
     lengths = [len(t.X) for t in traces]
@@ -304,10 +333,15 @@ def _joined(
     for trace, n in zip(traces, lengths, strict=True):
         values[start : start + n, : trace.F.shape[1]] = trace.F
         start += n
-    coded = not strings and all(p.space.size < 1 << 31 for p in problems.values())
+    coded = form == "codes" and all(p.space.size < 1 << 31 for p in problems.values())
     spaces = [problems[p].space for p, _ in keys]
     archs: NDArray[Any]
-    if coded:
+    if form == "compact":
+        archs = np.zeros((sum(lengths), max(s.n_variables for s in spaces)), dtype=np.uint8)
+        ends = np.cumsum(lengths)
+        for trace, end, n in zip(traces, ends.tolist(), lengths, strict=True):
+            archs[end - n : end, : trace.X.shape[1]] = trace.X
+    elif coded:
         archs = np.concatenate([s.codes(t.X) for s, t in zip(spaces, traces, strict=True)]).astype(np.int64)
     else:
         archs = np.array([a for s, t in zip(spaces, traces, strict=True) for a in s.decode(t.X)], dtype=object)
@@ -333,6 +367,28 @@ def _particulars(fields: Mapping[str, Any]) -> Particulars:
     return Particulars(
         **texts, version=str(fields["version"]), submitted=submitted, options=options, known=fields.get("known", False)
     )
+
+
+def _check_hash(path: Path, *, claimed: object) -> None:
+    found = sha256(path)
+    if found != claimed:
+        raise SubmissionError(
+            f"{path.parent.name}: {path.name} has SHA-256 {found[:12]}..., {YAML_NAME} says "
+            f"{str(claimed)[:12]}...: the rows were changed after they were written"
+        )
+
+
+def _columns(value: Any, *, name: str, board: Board) -> dict[str, tuple[int | None, ...]]:
+    """Column of each objective by problem: a number, or None for one that is in the rows."""
+    if not isinstance(value, Mapping) or set(value) != set(board.problems):
+        raise SubmissionError(f"{name}: columns must map each problem of the board to a list of numbers, got {value!r}")
+    for problem, places in value.items():
+        whole = isinstance(places, list) and all(p is None or (type(p) is int and p >= 0) for p in places)
+        if not whole or not 1 <= len(places) <= MAX_OBJECTIVES:
+            raise SubmissionError(
+                f"{name}: columns of {problem!r} must be 1 to {MAX_OBJECTIVES} numbers or nulls, got {places!r}"
+            )
+    return {problem: tuple(value[problem]) for problem in board.problems}
 
 
 def _times(value: Any, *, name: str, board: Board) -> dict[str, tuple[float, ...]]:

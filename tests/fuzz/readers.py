@@ -508,21 +508,22 @@ def _board() -> Any:
     return toy_board()
 
 
-@cache
-def _submission() -> Any:
-    from board_helpers import submission
+def _submission(form: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        from board_helpers import submission
 
-    return submission(_board(), "toy-entry", luck=1)
+        submission(_board(), "toy-entry", luck=1, form=form).write(folder)
 
-
-def _make_submission(folder: Path) -> None:
-    _submission().write(folder)
+    return make
 
 
 def _seal_submission(folder: Path) -> None:
     path = folder / "toy-entry" / "submission.yaml"
     fields = yaml.safe_load(path.read_text())
-    path.write_text(yaml.safe_dump(fields | {"runs_sha256": artifacts.sha256(folder / "toy-entry" / "runs.parquet")}))
+    for name in ("runs", "values"):
+        if f"{name}_sha256" in fields:
+            fields[f"{name}_sha256"] = artifacts.sha256(path.with_name(f"{name}.parquet"))
+    path.write_text(yaml.safe_dump(fields))
 
 
 def _read_submission(folder: Path) -> None:
@@ -882,15 +883,22 @@ READERS: tuple[Reader, ...] = (
     Reader(name="journal of a run", make=_make_journal, read=_read_journal, damage={"run.journal": LINES}),
     Reader(
         name="submission",
-        make=_make_submission,
+        make=_submission("compact"),
         read=_read_submission,
         damage={"toy-entry/submission.yaml": YAML},
     ),
     Reader(
         name="submission's rows, own hash",
-        make=_make_submission,
+        make=_submission("strings"),
         read=_read_submission,
         damage={"toy-entry/runs.parquet": PARQUET},
+        seal=_seal_submission,
+    ),
+    Reader(
+        name="submission's compact rows, own hash",
+        make=_submission("compact"),
+        read=_read_submission,
+        damage={"toy-entry/runs.parquet": PARQUET, "toy-entry/values.parquet": PARQUET},
         seal=_seal_submission,
     ),
     Reader(name="board", make=_make_board, read=_read_board, damage={"nb201s-hardware-v1/board.yaml": YAML}),
