@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest lint bench clean
+.PHONY: help demo test test-all test-oldest lint bench clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -32,6 +32,10 @@ demo: $(VENV)/.core  ## install the core, search an embedded problem, draw its f
 test: $(VENV)/.all  ## install the extras and run the whole suite
 	$(BIN)/python -m pytest --numprocesses 2
 	$(BIN)/python -m pytest --numprocesses 0 --nbmake --nbmake-timeout=240 notebooks
+
+test-all: test  ## the suite, what takes minutes, and 10,000 damaged files for the readers
+	$(BIN)/python -m pytest --numprocesses 2 -m slow
+	PYTHONPATH=tests $(BIN)/python -m fuzz 10000
 
 # The lowest version of everything that the core asks for, and nothing of an extra.
 $(OLDEST)/.made: pyproject.toml

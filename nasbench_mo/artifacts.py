@@ -9,6 +9,7 @@ root folders of the same names. What a user imports or fetches goes to the cache
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import logging
@@ -23,7 +24,8 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from nasbench_mo.errors import ArtifactError, DownloadError, PluginError, UnknownNameError, did_you_mean
+from nasbench_mo.bounded import parse_yaml, read_json, read_text
+from nasbench_mo.errors import ArtifactError, DownloadError, FormatError, PluginError, UnknownNameError, did_you_mean
 from nasbench_mo.registry import Registry
 
 if TYPE_CHECKING:
@@ -53,6 +55,11 @@ PLUGINS: Mapping[Kind, Registry] = {
 }
 
 _Made = TypeVar("_Made")
+
+#: Of renameat2(2).
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+#: Longest name of a file or folder on the common file systems.
+_LONGEST_NAME = 255
 
 
 def cache_dir() -> Path:
@@ -115,6 +122,8 @@ def find(kind: Kind, identifier: str) -> Path | None:
         Only a plug-in has this id, and it is broken.
     """
     if not identifier or "/" in identifier or "\\" in identifier or identifier.startswith("."):
+        return None
+    if not identifier.isprintable() or len(identifier.encode()) > _LONGEST_NAME:
         return None
     for root in roots(kind):
         if (root / identifier / _MARKERS.get(kind, "card.md")).is_file():
@@ -188,20 +197,18 @@ def read_card(folder: Path) -> dict[str, Any]:
     ArtifactError
         The card has no front matter, or one that is not a YAML mapping.
     """
-    import yaml
-
     card = folder / "card.md"
     try:
-        text = card.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ArtifactError(f"{card}: expected UTF-8 text, got something else ({error})") from error
+        text = read_text(card)
+    except FormatError as error:
+        raise ArtifactError(f"{card}: {error}") from error
     fenced = re.match(r"\s*^---\n(.*?)^---$", text, flags=re.DOTALL | re.MULTILINE)
     if fenced is None:
         raise ArtifactError(f"{card}: expected a YAML front matter between two '---' lines at the top")
     try:
-        front = yaml.safe_load(fenced[1])
-    except yaml.YAMLError as error:
-        raise ArtifactError(f"{card}: the front matter is not YAML: {' '.join(str(error).split())}") from error
+        front = parse_yaml(fenced[1])
+    except FormatError as error:
+        raise ArtifactError(f"{card}: the front matter is not YAML: {error}") from error
     if not isinstance(front, dict):
         raise ArtifactError(f"{card}: the front matter must be a mapping, got {type(front).__name__}")
     return front
@@ -240,21 +247,49 @@ def staged_folder(target: Path) -> Iterator[Path]:
     try:
         yield stage
         stage.chmod(0o777 & ~_umask())
-        if target.exists():
-            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-            target.replace(old / "old")
-            try:
-                stage.replace(target)
-            except OSError:
-                (old / "old").replace(target)
-                raise
-            finally:
-                shutil.rmtree(old)
-        else:
+        try:
             stage.replace(target)
+        except OSError:
+            # there is one, or another process was faster; a link is replaced, not what it points to
+            if not (target.exists() or target.is_symlink()):
+                raise
+            _replace_folder(stage, target)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         raise
+
+
+def _replace_folder(stage: Path, target: Path) -> None:
+    """Put a folder in the place of another one, or of a link, which is removed.
+
+    Where the system can exchange two names at once, as Linux can, a kill leaves the old one or the new one. Elsewhere
+    there is a moment without either, and the old one is then beside it under a name that begins with a dot.
+    """
+    if _exchanged(stage, target):
+        if stage.is_symlink() or not stage.is_dir():
+            stage.unlink()
+        else:
+            shutil.rmtree(stage)
+        return
+    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    target.replace(old / "old")
+    try:
+        stage.replace(target)
+    except OSError:
+        (old / "old").replace(target)
+        raise
+    finally:
+        shutil.rmtree(old)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether two names were exchanged in one step: renameat2(2), which Python does not offer."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # another system, or a C library before glibc 2.28
+        return False
+    done = rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return int(done) == 0  # a file system may not know it
 
 
 def _give_default_permissions(path: Path) -> None:
@@ -355,6 +390,15 @@ class _PartNote:
     total_bytes: int | None
     validator: str | None  # ETag or Last-Modified, as If-Range wants it
 
+    @property
+    def whole(self) -> bool:
+        """Whether the fields have their types: the file may be damaged."""
+        return (
+            isinstance(self.url, str)
+            and (self.total_bytes is None or type(self.total_bytes) is int)
+            and (self.validator is None or (isinstance(self.validator, str) and self.validator.isprintable()))
+        )
+
     def continuable(self, url: str, *, size: int) -> bool:
         """Whether a part of this size may be continued from this address."""
         if self.url != url or (self.total_bytes is None and self.validator is None):
@@ -368,10 +412,10 @@ class _PartNote:
     @classmethod
     def read(cls, part: Path) -> _PartNote | None:
         try:
-            note = cls(**json.loads(cls.path_for(part).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
+            note = cls(**read_json(cls.path_for(part)))
+        except (FileNotFoundError, FormatError, TypeError):
             return None
-        return note
+        return note if note.whole else None
 
     def write(self, part: Path) -> None:
         fields = {"url": self.url, "total_bytes": self.total_bytes, "validator": self.validator}
@@ -511,10 +555,10 @@ def _recorded_hash(target: Path) -> str | None:
     """SHA-256 that the first fetch found, or None before it."""
     record = _record_of(target)
     try:
-        facts = json.loads(record.read_text(encoding="utf-8"))
+        facts = read_json(record)
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except FormatError as error:
         raise ArtifactError(f"{record}: expected JSON, got {error}; delete it to fetch the file anew") from error
     found = facts.get("sha256") if isinstance(facts, dict) else None
     if not isinstance(found, str):

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nasbench_mo.errors import SpecError, did_you_mean
+from nasbench_mo.bounded import read_yaml
+from nasbench_mo.errors import FormatError, SpecError, did_you_mean
 
 Scalar = str | int | float | bool
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 #: A row filter: column name to the values of which a row must have one.
 Where = Mapping[str, tuple[Scalar, ...]]
+
+
+def peek_specification(path: Path) -> dict[str, Any]:
+    """The fields of a YAML file, unchecked, to tell which kind of specification it is; none where it is no mapping."""
+    try:
+        value = read_yaml(path)
+    except FormatError:
+        return {}  # its reader says what is wrong
+    return value if isinstance(value, dict) else {}
 
 
 def read_specification(path: Path, *, allowed: Sequence[str], required: Sequence[str]) -> dict[str, Any]:
@@ -21,22 +34,10 @@ def read_specification(path: Path, *, allowed: Sequence[str], required: Sequence
     SpecError
         The file is not YAML, not a mapping, or has the wrong fields.
     """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Safe, and a key that is given twice is an error instead of the last one winning."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            twice = [key for i, key in enumerate(keys) if key in keys[:i]]
-            if twice:
-                raise SpecError(f"{path.name}: the field {twice[0]!r} is given twice; keep one")
-            return super().construct_mapping(node, deep=deep)
-
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path.name}: not readable as YAML: {' '.join(str(error).split())}") from error
+        value = read_yaml(path)
+    except FormatError as error:
+        raise SpecError(f"{path.name}: {error}") from error
     return mapping_of(value, place=path.name, allowed=allowed, required=required)
 
 
@@ -70,6 +71,23 @@ def text_of(value: object, *, place: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise SpecError(f"{place} must be text, got {value!r}; put it in quotes")
     return value.strip()
+
+
+def folder_name_of(value: object, *, place: str) -> str:
+    """An id that becomes the name of a folder: it cannot lead out of the folder that is to hold it."""
+    if not isinstance(value, str) or not _FOLDER_NAME.fullmatch(value):
+        raise SpecError(
+            f"{place} must be at most 128 letters, digits, '.', '_' and '-', the first a letter or digit; "
+            f"got {str(value)[:200]!r}"
+        )
+    return value
+
+
+def number_of(value: object, *, place: str) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise SpecError(f"{place} must be a finite number, got {value!r}")
+    return value
 
 
 def word_of(value: object, *, place: str, allowed: tuple[str, ...]) -> Any:

@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, final
+from typing import TYPE_CHECKING, Any, Literal, Self, final, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nasbench_mo.bounded import open_parquet, parse_json, read_columns
 from nasbench_mo.encoding import byte_keys, check_encodings, from_mixed_radix, mixed_radix
 from nasbench_mo.errors import (
     ArchitectureError,
@@ -103,16 +104,14 @@ class Table:
         FormatError
             The file is not a native table of a version this package reads.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         path = folder if folder.suffix == ".parquet" else folder / FILE_NAME
         try:
-            schema = pq.read_schema(path)
-        except (pa.ArrowInvalid, OSError) as error:
+            with open_parquet(path) as file:
+                schema, n_rows = file.schema_arrow, file.metadata.num_rows
+        except (FormatError, OSError) as error:
             raise FormatError(f"{path} is not a readable Parquet file: {error}") from error
         try:
-            meta = json.loads((schema.metadata or {}).get(_META, b"{}"))
+            meta = parse_json((schema.metadata or {}).get(_META, b"{}"))
             if meta.get("format") != FORMAT_VERSION:
                 raise FormatError(
                     f"{path}: expected a native table of format {FORMAT_VERSION}, got {meta.get('format')!r}; "
@@ -121,7 +120,7 @@ class Table:
             objectives = {}
             for field in schema:
                 if field.metadata and _FIELD_META in field.metadata:
-                    objectives[field.name] = Objective.from_dict(json.loads(field.metadata[_FIELD_META]))
+                    objectives[field.name] = Objective.from_dict(parse_json(field.metadata[_FIELD_META]))
             header = TableHeader(
                 id=meta["id"],
                 space=meta["space"],
@@ -130,8 +129,13 @@ class Table:
                 dense=meta["dense"],
                 n_rows=meta["n_rows"],
             )
-        except (AttributeError, KeyError, TypeError, json.JSONDecodeError, SpecError) as error:
+            damage = _damage(header, schema=schema, objectives=objectives, n_rows=n_rows)
+        except (AttributeError, KeyError, TypeError, SpecError) as error:
             raise FormatError(f"{path}: the header of this native table is damaged: {error!r}") from error
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}; the header of this native table is damaged") from error
+        if damage:
+            raise FormatError(f"{path}: the header of this native table is damaged: {damage}")
         return cls(path, header, objectives)
 
     def __repr__(self) -> str:
@@ -297,13 +301,9 @@ class Table:
         return pd.DataFrame(self.matrix(self.columns), columns=list(self.columns), index=index, copy=True)
 
     def _read(self, names: list[str]) -> Any:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         try:
-            file = pq.ParquetFile(self.path, memory_map=True, page_checksum_verification=True)
-            frame = file.read(columns=names, use_threads=False)
-        except (pa.ArrowInvalid, OSError) as error:
+            frame = read_columns(self.path, names)
+        except (FormatError, OSError) as error:
             raise FormatError(f"{self.path} is damaged: {error}") from error
         if frame.num_rows != len(self):
             raise FormatError(f"{self.path} is damaged: expected {len(self)} rows, got {frame.num_rows}")
@@ -339,8 +339,14 @@ class Table:
     @cached_property
     def _encodings(self) -> NDArray[np.int16]:
         column = self._read(["encoding"]).column("encoding").combine_chunks()
-        flat = column.flatten().to_numpy()
-        return np.asarray(flat, dtype=np.int16).reshape(len(self), len(self.header.cardinalities))
+        flat = column.flatten().to_numpy(zero_copy_only=False)
+        shape = (len(self), len(self.header.cardinalities))
+        if flat.size != shape[0] * shape[1]:
+            raise FormatError(f"{self.path} is damaged: expected {shape} encodings, got {flat.size} numbers")
+        found = np.asarray(flat, dtype=np.int16).reshape(shape)
+        if ((found < 0) | (found >= np.asarray(self.header.cardinalities))).any():
+            raise FormatError(f"{self.path} is damaged: an encoding is outside its space")
+        return found
 
     @cached_property
     def _direct_index(self) -> NDArray[np.int32] | None:
@@ -375,6 +381,33 @@ class Table:
                 f"table {self.id!r} has no {self.check_column(columns[j])} for {self.archs[rows[i]]!r} "
                 f"({len(missing)} missing values in this query)"
             )
+
+
+def _damage(header: TableHeader, *, schema: Any, objectives: Mapping[str, Objective], n_rows: int) -> str:
+    """What of a header is not as :func:`write_table` makes it, in words; empty where nothing is."""
+    import pyarrow as pa
+
+    d = len(header.cardinalities)
+    types = {field.name: field.type for field in schema}
+    if not all(isinstance(text, str) for text in (header.id, header.space)) or header.rows not in get_args(RowKind):
+        return f"it is of {header.rows!r}"
+    if not all(type(c) is int and 1 <= c <= 1 << 15 for c in header.cardinalities):
+        return f"cardinalities {header.cardinalities!r}"[:200]
+    if type(header.n_rows) is not int or header.n_rows != n_rows:
+        return f"it announces {header.n_rows!r} rows of {n_rows}"[:200]
+    if header.rows == "architecture":
+        dense = n_rows == prod(header.cardinalities)
+        if header.dense is not dense or not d:
+            return f"dense is {header.dense!r} with {n_rows} rows of {prod(header.cardinalities)} architectures"[:200]
+        kind = types.get("encoding")
+        if not dense and kind != pa.list_(pa.int16(), d):
+            return f"expected a column of {d} 16-bit integers an encoding, got {kind}"
+    if types.get("arch") != pa.string():
+        return f"expected a column 'arch' of text, got {types.get('arch')}"
+    for name, objective in objectives.items():
+        if objective.column != name or not (pa.types.is_integer(types[name]) or pa.types.is_floating(types[name])):
+            return f"expected numbers of {objective.column!r} in the column {name!r}, got {types[name]}"
+    return ""
 
 
 def write_table(

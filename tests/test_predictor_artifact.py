@@ -309,7 +309,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "another hash": (lambda f: change_reference(f, sha256="0" * 64), "expected SHA-256 0000"),
     "another value": (other_value, r"reference prediction for \|.* should be .*, got .*disagree"),
     "another model with its hash": (other_model_with_its_own_hash, "should be .*, got"),
-    "a value that is no number": (lambda f: change_reference(f, values=[float("nan")] * 24), "should be nan"),
+    "a value that is no number": (lambda f: change_reference(f, values=[float("nan")] * 24), "got: the number NaN"),
     "no reference value": (lambda f: change_reference(f, values=[], archs=[]), "one reference value for each"),
     "a value too few": (lambda f: change_reference(f, values=[1.0]), "one reference value for each .* got 1 for 24"),
     "another feature map": (lambda f: change_reference(f, features="nb201-graph-v9"), "unknown feature map"),

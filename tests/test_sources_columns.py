@@ -393,6 +393,12 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "d.npz", write_spec(tmp_path, BASE))
 
 
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", arch=np.array([b"\xff\xfe", b"00000000"]), lat_ms=np.arange(2.0))
+    with pytest.raises(FormatError, match="column 'arch' must hold text in UTF-8"):
+        read(tmp_path / "d.npz", write_spec(tmp_path, BASE))
+
+
 def test_numbers_are_not_published_strings(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", arch=np.array([12012, 0, 22212220]), lat_ms=np.arange(3.0))
     with pytest.raises(SpecError, match=r"holds numbers .* state form: codes"):

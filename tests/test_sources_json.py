@@ -500,3 +500,10 @@ def test_zerocost_published_values_come_back(tmp_path: Path) -> None:
         np.testing.assert_allclose(size[there], benchmark[f"params_m_{prefix}"][rows][there], atol=1e-5)
         assert np.isfinite(opened[f"{prefix}_nwot_score"][there]).sum() < there.sum()
     assert naslib_zerocost._ORDER == [0, 1, 3, 2, 4, 5]
+
+
+def test_a_count_beyond_64_bits_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "macro.json"
+    path.write_text(json.dumps({"00012012": {**macro_entry([90.0, 91.0, 92.0]), "flops": 1 << 70}}))
+    with pytest.raises(FormatError, match=r"00012012, flops: expected an integer of at most 64 bits, got int"):
+        read_macro(path)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import ManifestError
+from nasbench_mo.bounded import parse_json
+from nasbench_mo.errors import FormatError, ManifestError
 from nasbench_mo.pareto import front, hypervolume, ideal_and_nadir, normalize
 from nasbench_mo.space import SearchSpace
 from nasbench_mo.space.product import ProductSpace
@@ -181,6 +182,23 @@ class Manifest:
             del fields["hv_reference"]
         return json.dumps({"format": FORMAT_VERSION, **fields}, indent=1) + "\n"
 
+    def _check(self) -> None:
+        """Raise ManifestError where a field is not of its type, or of another number of objectives."""
+        m = len(self.objectives)
+        facts = [f for f in (self.score, self.test) if f is not None]
+        summaries = [f for f in (self.observed, self.curves, *(f.fingerprint for f in facts)) if f is not None]
+        vectors = [self.reference_point, *(v for f in facts for v in (f.ideal, f.nadir))]
+        vectors += [v for f in summaries for v in (f.mean, f.weighted_mean)]
+        counts = (self.n_architectures, self.n_degenerate, *(f.front_size for f in facts))
+        texts = (self.problem, self.data_hash, *self.objectives, *self.constraints)
+        whole = isinstance(self.score, FrontFacts) and all(_numbers(v, n=m) for v in vectors)
+        whole = whole and all(type(n) is int for n in counts) and all(isinstance(t, str) for t in texts)
+        known = self.hv_reference
+        if known is not None:
+            whole = whole and isinstance(known, HypervolumeReference) and type(known.front_kept) is int
+        if not whole or not _numbers(tuple(f.hypervolume for f in facts), n=len(facts)):
+            raise ManifestError(f"not a manifest: its fields are not those of {m} objectives")
+
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Parse the manifest file's text.
@@ -191,7 +209,7 @@ class Manifest:
             It is not a manifest of this format.
         """
         try:
-            fields: dict[str, Any] = json.loads(text)
+            fields: dict[str, Any] = parse_json(text)
             if fields.pop("format") != FORMAT_VERSION:
                 raise ManifestError(f"expected a manifest of format {FORMAT_VERSION}")
             for name in ("score", "test"):
@@ -201,9 +219,15 @@ class Manifest:
                 fields["curves"] = Fingerprint(**_tuples(fields["curves"]))
             if "hv_reference" in fields:
                 fields["hv_reference"] = HypervolumeReference(**fields["hv_reference"])
-            return cls(**_tuples(fields))
-        except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+            made = cls(**_tuples(fields))
+            made._check()
+            return made
+        except (AttributeError, KeyError, TypeError, FormatError) as error:
             raise ManifestError(f"not a manifest: {error}") from error
+
+
+def _numbers(values: Any, *, n: int) -> bool:
+    return isinstance(values, tuple) and len(values) == n and all(type(v) in (int, float) for v in values)
 
 
 def has_exact_front(search_space: SearchSpace) -> bool:

@@ -6,9 +6,10 @@ import dataclasses
 from pathlib import Path
 
 from nasbench_mo.artifacts import write_atomic
+from nasbench_mo.bounded import read_yaml
 from nasbench_mo.cli.progress import progress_bar, spinner
 from nasbench_mo.cli.reading import print_json
-from nasbench_mo.errors import SpecError
+from nasbench_mo.errors import FormatError, SpecError
 
 
 def evaluate(path: Path, *, out: Path | None, plot: Path | None, as_json: bool) -> None:
@@ -89,12 +90,10 @@ def _write(text: str, *, out: Path | None) -> None:
 
 def _protocol(path: Path) -> str:
     """The protocol a file names; its reader says what is wrong with the rest."""
-    import yaml
-
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path.name}: not readable as YAML: {' '.join(str(error).split())}") from error
+        fields = read_yaml(path)
+    except FormatError as error:
+        raise SpecError(f"{path.name}: {error}") from error
     protocol = fields.get("protocol") if isinstance(fields, dict) else None
     if protocol not in ("training-size", "transfer"):
         raise SpecError(f"{path.name}: expected 'protocol: training-size' or 'protocol: transfer', got {protocol!r}")

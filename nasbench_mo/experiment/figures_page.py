@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,7 +36,7 @@ def figures_markdown(rows: Sequence[SearcherFigures], *, command: str, judged_by
     parts = ["# Searchers", f"`{command}`", _ABOUT, f"Judged by {judged_by}. CPU: {', '.join(cpus)}."]
     for problem in dict.fromkeys(row.problem for row in rows):
         here = [row for row in rows if row.problem == problem]
-        parts += [f"## {problem}", _seen(here), _table(here)]
+        parts += [f"## {_text(problem)}", _seen(here), _table(here)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -50,8 +51,8 @@ def _seen(rows: Sequence[SearcherFigures]) -> str:
         seen += f" Evaluating every architecture under the same noise reaches {_spread(whole, digits=4)} of HV\\*."
     told = [row for row in rows if row.known]
     if told:
-        names = ", ".join(f"`{row.searcher}`" for row in told)
-        seen += f" Told beforehand, as they cost nothing: {', '.join(told[0].known)} (to {names}, which can use it)."
+        names, known = (", ".join(map(_text, texts)) for texts in ([row.searcher for row in told], told[0].known))
+        seen += f" Told beforehand, as they cost nothing: {known} (to {names}, which can use it)."
     return seen
 
 
@@ -65,8 +66,8 @@ def _table(rows: Sequence[SearcherFigures]) -> str:
     for row in rows:
         shares = {c.evaluations: _spread(c.share, digits=4) for c in row.checkpoints}
         cells = [
-            row.searcher,
-            ", ".join(f"{k}={v}" for k, v in row.settings.items() if v != ""),
+            _text(row.searcher),
+            _text(", ".join(f"{k}={v}" for k, v in row.settings.items() if v != "")),
             _seeds(row.seeds),
             str(row.budget),
             *(_spread(reach.evaluations, digits=None) for reach in row.reaches),
@@ -76,6 +77,11 @@ def _table(rows: Sequence[SearcherFigures]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines])
+
+
+def _text(text: str) -> str:
+    """Text of a run file as text: it opens no HTML element, and ends no cell and no line."""
+    return " ".join(html.escape(text, quote=False).split()).replace("|", "\\|").replace("`", "\\`")
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nasbench_mo.artifacts import write_atomic
 from nasbench_mo.benchmark import Problem
+from nasbench_mo.bounded import open_parquet, parse_json, read_columns
 from nasbench_mo.errors import BusyError, RunError
 from nasbench_mo.experiment.trajectory import Identity, Run
 from nasbench_mo.objective import Objective
@@ -23,6 +24,8 @@ from nasbench_mo.space import SPACES, SearchSpace, space
 
 FORMAT_VERSION = 1
 _META = b"nasbench_mo_run"
+#: Unpacked columns of a run: ten million evaluations.
+_MAX_BYTES = 1 << 30
 AnyRun = TypeVar("AnyRun", bound=Run)
 
 #: Fields of an identity that older runs do not have, and what their absence says.
@@ -96,9 +99,8 @@ def write_run(run: Run, path: Path) -> None:
 def read_run(path: Path, cls: type[AnyRun], *, problem: Problem | None = None) -> AnyRun:
     """Read ``run.parquet``. See :meth:`Run.load`."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    table, meta = _opened(path, read=pq.read_table)
+    table, meta = _opened(path, read=lambda file: read_columns(file, at_most=_MAX_BYTES))
     try:
         return _rebuilt(table, meta, cls=cls, problem=problem)
     except RunError as error:
@@ -115,13 +117,16 @@ def read_identity(path: Path) -> Identity:
     RunError
         The file is not a run.
     """
-    import pyarrow.parquet as pq
-
-    _, meta = _opened(path, read=lambda file: pq.read_schema(file).empty_table())
+    _, meta = _opened(path, read=_schema_alone)
     try:
         return identity_from_dict(meta["identity"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is not a complete run file: {error}") from error
+
+
+def _schema_alone(path: Path) -> Any:
+    with open_parquet(path) as file:
+        return file.schema_arrow.empty_table()
 
 
 def _opened(path: Path, *, read: Callable[[Path], Any]) -> tuple[Any, dict[str, Any]]:
@@ -134,7 +139,7 @@ def _opened(path: Path, *, read: Callable[[Path], Any]) -> tuple[Any, dict[str, 
         )
     try:
         table = read(path)
-        meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
+        meta = parse_json((table.schema.metadata or {}).get(_META, b"{}"))
         found = meta.get("format")
     except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is not a readable run file: {error}") from error
@@ -292,12 +297,14 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and let others have it; it stays on disk."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-        if self._lock.is_locked:
-            Path(self._lock.lock_file).unlink(missing_ok=True)
-            self._lock.release()
+        stream, self._stream = self._stream, None
+        try:
+            if stream is not None:
+                stream.close()  # writes what is left, which a full disk refuses
+        finally:
+            if self._lock.is_locked:
+                Path(self._lock.lock_file).unlink(missing_ok=True)
+                self._lock.release()
 
     def remove(self) -> None:
         """Delete and close: the run is complete."""
@@ -326,7 +333,7 @@ class Journal:
 
     def _take(self, line: bytes) -> None:
         try:
-            arch, F, wall_s, simulated_s, *rest = json.loads(line)
+            arch, F, wall_s, simulated_s, *rest = parse_json(line, finite=False)  # what failed has no value
             numbers = [*F, wall_s, simulated_s]
             reason = rest.pop() if rest and isinstance(rest[-1], str) else None
             epochs = rest[0] if rest else None

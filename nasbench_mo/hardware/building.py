@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -17,8 +18,11 @@ from nasbench_mo.hardware.operators import BASE, OperatorCosts, fit_costs, opera
 from nasbench_mo.objective import Objective
 from nasbench_mo.space import space
 from nasbench_mo.space.nb201 import Counting
-from nasbench_mo.specification import read_specification
+from nasbench_mo.specification import folder_name_of, is_integer, read_specification, scalars_of, text_of, word_of
 from nasbench_mo.table import Column, Table, write_table
+
+#: float64 has no more.
+_MAX_DECIMALS = 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,14 @@ class FitSpec:
         """Read and check a YAML specification."""
         names = [f.name for f in dataclasses.fields(cls)]
         fields = read_specification(path, allowed=names, required=names)
-        return cls(**{**fields, "operators": tuple(fields["operators"])})
+        folder_name_of(fields["id"], place=f"{path.name}: id")
+        for name in ("space", "table", "column", "device", "name", "about"):
+            text_of(fields[name], place=f"{path.name}: {name}")
+        word_of(fields["convention"], place=f"{path.name}: convention", allowed=get_args(Counting))
+        if not is_integer(fields["decimals"]) or not 0 <= fields["decimals"] <= _MAX_DECIMALS:
+            raise SpecError(f"{path.name}: decimals must be 0 to {_MAX_DECIMALS}, got {fields['decimals']!r}")
+        operators = scalars_of(fields["operators"], place=f"{path.name}: operators")
+        return cls(**{**fields, "operators": tuple(text_of(o, place=f"{path.name}: operators") for o in operators)})
 
 
 def build(spec: FitSpec, *, root: Path, command: str, spec_file: Path | None = None) -> OperatorCosts:

@@ -23,7 +23,7 @@ from nasbench_mo.hardware.accelerators import ACCELERATORS, design_columns
 from nasbench_mo.hardware.workload import Workload, workload
 from nasbench_mo.objective import Objective
 from nasbench_mo.space.nb201 import Skeleton
-from nasbench_mo.specification import mapping_of, read_specification, text_of
+from nasbench_mo.specification import folder_name_of, mapping_of, peek_specification, read_specification, text_of
 from nasbench_mo.table import Column, Table, write_table
 
 
@@ -67,6 +67,7 @@ class DesignSpec:
         names = [f.name for f in dataclasses.fields(cls)]
         fields = read_specification(path, allowed=names, required=[name for name in names if name != "skeleton"])
         texts = {name: text_of(fields[name], place=f"{path}: {name}") for name in names if name in _TEXTS}
+        folder_name_of(texts["id"], place=f"{path}: id")
         designs = mapping_of(
             fields["accelerators"], place=f"{path}: accelerators", allowed=list(ACCELERATORS), required=[]
         )
@@ -104,13 +105,8 @@ _TEXTS = ("id", "space", "dataset", "about")
 
 def is_design_table(path: Path) -> bool:
     """Whether a specification file is one of modelled accelerators: it names some, and measures nothing."""
-    import yaml
-
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return False  # its reader says what is wrong
-    return isinstance(fields, dict) and "accelerators" in fields and "measures" not in fields
+    fields = peek_specification(path)
+    return "accelerators" in fields and "measures" not in fields
 
 
 def build_design_table(spec: DesignSpec, *, root: Path, command: str, spec_file: Path) -> Table:

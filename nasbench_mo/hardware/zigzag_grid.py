@@ -25,7 +25,8 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import ArtifactError, SpecError
+from nasbench_mo.bounded import parse_json, read_json
+from nasbench_mo.errors import ArtifactError, FormatError, SpecError
 from nasbench_mo.hardware import asic, zigzag_builder
 from nasbench_mo.hardware.asic import AsicConfig
 from nasbench_mo.hardware.asic_comparison import agreement
@@ -33,7 +34,7 @@ from nasbench_mo.hardware.asic_mapping import Dataflow
 from nasbench_mo.hardware.shapes import LayerShape, shape_name
 from nasbench_mo.hardware.workload import workload
 from nasbench_mo.objective import Objective
-from nasbench_mo.specification import mapping_of, read_specification, text_of
+from nasbench_mo.specification import folder_name_of, mapping_of, peek_specification, read_specification, text_of
 from nasbench_mo.table import Column, Table, write_table
 
 #: Called with (done, total) layers.
@@ -94,6 +95,7 @@ class GridSpec:
         """Read and check a YAML specification."""
         names = [f.name for f in dataclasses.fields(cls)]
         fields = read_specification(path, allowed=names, required=[name for name in names if name != "shapes"])
+        folder_name_of(str(fields["id"]).replace("{cost}", ""), place=f"{path.name}: id")
         if "shapes" not in fields:
             work = workload(text_of(fields["space"], place=f"{path.name}: space"))
             fields["shapes"] = [dataclasses.asdict(shape) for shape in work.shapes]
@@ -187,7 +189,12 @@ class Journal:
         path = self.folder / _IDENTITY
         if not path.is_file():
             artifacts.write_atomic(path, (json.dumps(self.identity, indent=1) + "\n").encode())
-        elif json.loads(path.read_text(encoding="utf-8")) != self.identity:
+            return
+        try:
+            begun = read_json(path)
+        except FormatError as error:
+            raise ArtifactError(f"{path} is damaged: {error}; begin in an empty folder") from error
+        if begun != self.identity:
             raise SpecError(
                 f"{self.folder} was begun with another model, see {path.name} there; its costs are not comparable. "
                 "Begin in an empty folder"
@@ -201,7 +208,7 @@ class Journal:
             artifacts.write_atomic(path, whole)
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
-                fields = json.loads(line)
+                fields = parse_json(line)
                 cost = fields["cost"]
                 mapped = None if cost is None else zigzag_builder.Mapped(**cost)
                 self.costs[fields["config"], fields["shape"]] = mapped
@@ -234,13 +241,7 @@ def identity() -> dict[str, Any]:
 
 def is_grid(path: Path) -> bool:
     """Whether a specification file is one of a grid of accelerators."""
-    import yaml
-
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return False  # its reader says what is wrong
-    return isinstance(fields, dict) and "dataflows" in fields
+    return "dataflows" in peek_specification(path)
 
 
 def build_grid(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nasbench_mo.errors import SpecError
-from nasbench_mo.specification import read_specification
+from nasbench_mo.bounded import read_yaml
+from nasbench_mo.errors import FormatError, SpecError
+from nasbench_mo.specification import mapping_of
 
 #: A board of 50 problems, or the times of 50 x 100 runs, is shorter.
 MAX_YAML_BYTES = 256 * 1024
@@ -24,30 +25,13 @@ def read_small_yaml(path: Path, *, allowed: Sequence[str], required: Sequence[st
     SpecError
         The file is missing, too large, too deep, uses anchors or aliases, or has the wrong fields.
     """
-    import yaml
-
     if not path.is_file():
         raise SpecError(f"{path} does not exist")
     size = path.stat().st_size
     if size > MAX_YAML_BYTES:
         raise SpecError(f"{path.name}: expected at most {MAX_YAML_BYTES} bytes of YAML, got {size}")
-    depth = 0
     try:
-        for event in yaml.parse(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                raise SpecError(
-                    f"{path.name}: line {_line(event)} has an anchor or alias (& or *); write the value out"
-                )
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if depth > _MAX_DEPTH:
-                raise SpecError(f"{path.name}: nested more than {_MAX_DEPTH} deep at line {_line(event)}")
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path.name}: not readable as YAML: {' '.join(str(error).split())}") from error
-    return read_specification(path, allowed=allowed, required=required)
-
-
-def _line(event: Any) -> int:
-    return int(event.start_mark.line) + 1
+        value = read_yaml(path, max_depth=_MAX_DEPTH, aliases=False)
+    except FormatError as error:
+        raise SpecError(f"{path.name}: {error}") from error
+    return mapping_of(value, place=path.name, allowed=allowed, required=required)

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_mo.bounded import read_columns
 from nasbench_mo.errors import SubmissionError, did_you_mean
 from nasbench_mo.leaderboard.compact import Columns, Packed, narrowed, pack, unpack
 
@@ -232,8 +233,8 @@ def read_rows(path: Path, *, board: Board) -> Rows:
     import pyarrow as pa
 
     try:
-        with _opened(path) as file:
-            table = file.read(use_threads=False)
+        most = len(board.problems) * board.seeds * board.budget
+        table = read_columns(path, at_most=_FIXED_BYTES + _UNPACKED_BYTES_A_ROW * most)
         return _rebuilt(table, board=board, name=path.name)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         if isinstance(error, SubmissionError):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from nasbench_mo.artifacts import sha256
+from nasbench_mo.bounded import parse_json
 from nasbench_mo.errors import FormatError
 
 NAME = "rendered.json"
@@ -110,8 +111,8 @@ def read_stamps(text: str) -> dict[str, Stamp]:
         It is no such file.
     """
     try:
-        return {name: Stamp(**fields) for name, fields in json.loads(text).items()}
-    except (AttributeError, TypeError, json.JSONDecodeError) as error:
+        return {name: Stamp(**fields) for name, fields in parse_json(text).items()}
+    except (AttributeError, TypeError, FormatError) as error:
         raise FormatError(f"{NAME} is not a file of stamps: {error}") from error
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import ArtifactError, SpecError
+from nasbench_mo.bounded import parse_json, read_text
+from nasbench_mo.errors import ArtifactError, FormatError, SpecError
 from nasbench_mo.objective import Objective
 from nasbench_mo.predictor.features import FeatureMap, feature_map
 from nasbench_mo.predictor.inputs import InputValues, MeasuredInput, input_features, parsed_inputs
@@ -71,16 +72,32 @@ class ReferenceFile:
             It is of another format, or a field is missing or unknown.
         """
         try:
-            fields = json.loads(text)
+            fields = parse_json(text)
             if fields.pop("format") != FORMAT_VERSION:
                 raise ArtifactError(f"{path}: expected predictor format {FORMAT_VERSION}")
             fields["objective"] = Objective.from_dict(fields["objective"])
             fields["archs"], fields["values"] = tuple(fields["archs"]), tuple(fields["values"])
             fields["inputs"] = parsed_inputs(fields.get("inputs", ()), place=str(path))
             fields["input_values"] = tuple(tuple(row) for row in fields.get("input_values", ()))
-            return cls(**fields)
-        except (AttributeError, KeyError, TypeError, json.JSONDecodeError, SpecError) as error:
+            made = cls(**fields)
+        except (AttributeError, KeyError, TypeError, FormatError, SpecError) as error:
             raise ArtifactError(f"{path} is not a predictor's reference file: {error}") from error
+        made._check_types(path)
+        return made
+
+    def _check_types(self, path: Path) -> None:
+        kinds: dict[str, type | tuple[type, ...]] = {
+            **dict.fromkeys(("id", "space", "features", "estimator", "sha256"), str),
+            **dict.fromkeys(("relative_sd", "relative_tolerance"), (int, float)),
+            "encoding_version": int,
+            "degenerate_value": (int, float, type(None)),
+        }
+        numbers = [*self.values, *(value for row in self.input_values for value in row)]
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ArtifactError(f"{path}: {name} is {getattr(self, name)!r}"[:300])
+        if not all(isinstance(arch, str) for arch in self.archs) or not all(type(v) in (int, float) for v in numbers):
+            raise ArtifactError(f"{path}: expected texts as archs and numbers as values")
 
 
 @final
@@ -260,7 +277,7 @@ def read_reference(folder: Path) -> ReferenceFile:
     """
     path = folder / REFERENCE_FILE
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
+        text = read_text(path)
+    except (OSError, FormatError) as error:
         raise ArtifactError(f"{folder} is not a predictor: {error}") from error
     return ReferenceFile.from_json(text, path=path)

@@ -23,7 +23,7 @@ from nasbench_mo.predictor.recipes import ModelRecipe
 from nasbench_mo.predictor.training import learnt
 from nasbench_mo.predictor.xgb import Z90
 from nasbench_mo.space import SearchSpace, space
-from nasbench_mo.specification import is_integer, mapping_of, read_specification, text_of
+from nasbench_mo.specification import is_integer, mapping_of, number_of, read_specification, text_of
 from nasbench_mo.table import Table
 
 #: What is drawn to learn from.
@@ -310,5 +310,7 @@ def _published(value: object, *, place: str) -> PublishedRow:
         method=text_of(fields["method"], place=f"{place}: published: method"),
         source=text_of(fields["source"], place=f"{place}: published: source"),
         target=text_of(fields["target"], place=f"{place}: published: target"),
-        kendall_tau={str(k): float(v) for k, v in fields["kendall_tau"].items()},
+        kendall_tau={
+            str(k): number_of(v, place=f"{place}: published: kendall_tau") for k, v in fields["kendall_tau"].items()
+        },
     )

@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, final, overload
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import ArtifactError, SpecError, did_you_mean, require
+from nasbench_mo.bounded import MAX_JSON_BYTES, load_arrays, parse_json
+from nasbench_mo.errors import ArtifactError, FormatError, SpecError, did_you_mean, require
 from nasbench_mo.predictor.estimators.stored_linear import StoredLinear
 from nasbench_mo.predictor.recipes import resolved
 from nasbench_mo.predictor.xgb import MODEL_FILE as XGB_FILE
@@ -224,9 +224,8 @@ class StoredGaussianProcess(StoredModel):
 
         path = folder / cls.file
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                state = json.loads(arrays["state"].tobytes())
-        except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+            state = parse_json(load_arrays(path, ("state",), at_most=MAX_JSON_BYTES)["state"].tobytes())
+        except (FormatError, OSError) as error:
             raise ArtifactError(f"{path} is damaged: {error}; reinstall") from error
         return cls(StoredGP.load(path, state=state), spread=spread)
 
@@ -350,6 +349,6 @@ def model_kind(name: str) -> type[StoredModel]:
     SpecError
         There is no such kind.
     """
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise SpecError(f"unknown estimator {name!r}; known: {', '.join(MODELS)}.{did_you_mean(str(name), MODELS)}")
     return MODELS[name]

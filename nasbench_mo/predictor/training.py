@@ -24,7 +24,7 @@ from nasbench_mo.predictor.models import StoredModel, model_kind
 from nasbench_mo.predictor.recipes import INPUT_NOTE, KERNEL_NOTES
 from nasbench_mo.predictor.xgb import Z90
 from nasbench_mo.space import SearchSpace, space
-from nasbench_mo.specification import is_integer, read_specification
+from nasbench_mo.specification import folder_name_of, is_integer, number_of, read_specification, text_of
 from nasbench_mo.table import Table
 
 _N_REFERENCE = 24
@@ -86,7 +86,23 @@ class TrainingSpec:
         fields = read_specification(path, allowed=[f.name for f in dataclasses.fields(cls)], required=required)
         if not isinstance(fields.get("inputs", []), list):
             raise SpecError(f"{path.name}: inputs must list columns of the table, got {fields['inputs']!r}")
-        made = cls(**{**fields, "inputs": tuple(fields.get("inputs", ()))})
+        for name in ("space", "table", "column", "name", "features", "estimator", "query_cost"):
+            if fields.get(name) is not None:
+                text_of(fields[name], place=f"{path.name}: {name}")
+        for name in ("held_out", "calibration", "degenerate_value"):
+            if fields.get(name) is not None:
+                number_of(fields[name], place=f"{path.name}: {name}")
+        if not is_integer(fields.get("seed", 0)) or fields.get("seed", 0) < 0:
+            raise SpecError(f"{path.name}: seed must be an integer of at least 0, got {fields['seed']!r}")
+        if not isinstance(fields.get("parameters") or {}, Mapping):
+            raise SpecError(f"{path.name}: parameters must map names to values, got {fields['parameters']!r}")
+        made = cls(
+            **{
+                **fields,
+                "id": folder_name_of(fields["id"], place=f"{path.name}: id"),
+                "inputs": tuple(text_of(one, place=f"{path.name}: inputs") for one in fields.get("inputs", ())),
+            }
+        )
         if bool(made.inputs) != bool(made.query_cost):
             raise SpecError(f"{path.name}: give inputs and query_cost together: what has to be measured, and its cost")
         try:

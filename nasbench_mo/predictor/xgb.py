@@ -15,9 +15,13 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import SpecError, did_you_mean
+from nasbench_mo.bounded import read_bytes
+from nasbench_mo.errors import ArtifactError, FormatError, SpecError, did_you_mean
+from nasbench_mo.predictor.booster_file import load_booster
 
 MODEL_FILE = "model.ubj"
+#: Of a model file; the largest published one has 2 MB.
+_MAX_BYTES = 1 << 28
 #: Two-sided standard normal quantile of a 90 % interval.
 Z90 = 1.6448536269514722
 
@@ -116,12 +120,19 @@ class XGBoostPredictor:
 
     @classmethod
     def load(cls, folder: Path, *, relative_sd: float) -> Self:
-        """Read ``model.ubj``."""
-        import xgboost
+        """Read ``model.ubj``.
 
+        Raises
+        ------
+        ArtifactError
+            The file is damaged.
+        """
+        path = folder / MODEL_FILE
         made = cls()
-        made._booster = xgboost.Booster(model_file=folder / MODEL_FILE)
-        made._booster.set_param({"nthread": 1})
+        try:
+            made._booster = load_booster(read_bytes(path, at_most=_MAX_BYTES))
+        except FormatError as error:
+            raise ArtifactError(f"{path} is damaged: {error}; reinstall") from error
         made.relative_sd = relative_sd
         return made
 

@@ -13,7 +13,15 @@ from nasbench_mo.hardware.workload import workload
 from nasbench_mo.profiling.campaign import Setting
 from nasbench_mo.profiling.latency import LatencyProtocol
 from nasbench_mo.space.nb201 import Skeleton
-from nasbench_mo.specification import is_integer, mapping_of, read_specification, text_of, word_of
+from nasbench_mo.specification import (
+    folder_name_of,
+    is_integer,
+    mapping_of,
+    peek_specification,
+    read_specification,
+    text_of,
+    word_of,
+)
 
 Runtime = Literal["onnxruntime", "torch-cuda"]
 #: Precisions that a runtime has.
@@ -203,7 +211,8 @@ class DeviceTableSpec:
         if not is_integer(seed) or seed < 0:
             raise SpecError(f"{place}: sample_seed must be an integer of at least 0, got {seed!r}")
         made: dict[str, Any] = {
-            name: text_of(fields[name], place=f"{place}: {name}") for name in ("id", "networks_id", "space", "about")
+            **{name: text_of(fields[name], place=f"{place}: {name}") for name in ("space", "about")},
+            **{name: folder_name_of(fields[name], place=f"{place}: {name}") for name in ("id", "networks_id")},
         }
         return cls(
             **made,
@@ -227,13 +236,7 @@ class DeviceTableSpec:
 
 def is_device_table(path: Path) -> bool:
     """Whether a specification file is one of a measured device table."""
-    import yaml
-
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return False  # its reader says what is wrong
-    return isinstance(fields, dict) and fields.get("measures") == "latency"
+    return peek_specification(path).get("measures") == "latency"
 
 
 def _settings(value: object, *, runtime: Runtime, place: str) -> list[SettingSpec]:

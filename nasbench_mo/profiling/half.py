@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nasbench_mo.errors import require
+from nasbench_mo.profiling.onnx_graph import parsed_model
 
 
 def half(model: bytes) -> bytes:
@@ -12,12 +13,14 @@ def half(model: bytes) -> bytes:
 
     Raises
     ------
+    FormatError
+        It is no valid model.
     MissingDependencyError
         onnx or onnxruntime is not installed.
     """
-    onnx: Any = require("onnx", extra="profile")
+    parsed = parsed_model(model)
     converter: Any = require("onnxruntime.transformers.float16", extra="profile")
     made: bytes = converter.convert_float_to_float16(
-        onnx.load_from_string(model), keep_io_types=True, disable_shape_infer=True
+        parsed, keep_io_types=True, disable_shape_infer=True
     ).SerializeToString()
     return made

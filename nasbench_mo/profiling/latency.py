@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import SpecError, require
+from nasbench_mo.errors import FormatError, SpecError, require
 from nasbench_mo.profiling import ondevice
 
 #: Called with the rounds that are done and their number.
@@ -143,6 +143,8 @@ class Session:
 
     Raises
     ------
+    FormatError
+        It is no model that onnxruntime loads.
     MissingDependencyError
         onnxruntime is not installed.
     RuntimeError
@@ -151,7 +153,12 @@ class Session:
 
     def __init__(self, model: bytes | str, *, n_threads: int, seed: int, provider: str = "cpu") -> None:
         require("onnxruntime", extra="profile")
-        self._session: Any = ondevice.session(model, provider=provider, n_threads=n_threads)
+        try:
+            self._session: Any = ondevice.session(model, provider=provider, n_threads=n_threads)
+        except RuntimeError:
+            raise
+        except Exception as error:  # onnxruntime's errors have no common base of their own
+            raise FormatError(f"onnxruntime does not load the model: {' '.join(str(error).split())[:300]}") from error
         self._feed = ondevice.feed_of(self._session, seed=seed)
 
     def run(self) -> object:

@@ -7,12 +7,13 @@ convolution before it, the one after the last cell excepted, which stays.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import ArchitectureError, require
+from nasbench_mo.errors import ArchitectureError, FormatError, require
 from nasbench_mo.space import space
 from nasbench_mo.space.nb201 import AVG_POOL, CONV3X3, EDGES, NB201, NONE, SKIP, Skeleton
 
@@ -22,6 +23,8 @@ _IR_VERSION = 8
 #: Names of what goes in and what comes out.
 IMAGES, LOGITS = "images", "logits"
 
+#: Numbers in the input of a model: 256 images of 1,024 x 1,024 pixels and three channels.
+_MAX_INPUT = 1 << 30
 #: Gives the values of a weight, given its name and shape.
 Weights = Callable[[str, tuple[int, ...]], NDArray[np.float32]]
 
@@ -71,6 +74,33 @@ def onnx_network(
         images=(batch, skeleton.image_channels, skeleton.image_size, skeleton.image_size),
         outputs={LOGITS: (batch, skeleton.n_classes)},
     )
+
+
+def parsed_model(model: bytes) -> Any:
+    """A serialised ONNX model as its protocol buffer, checked.
+
+    Raises
+    ------
+    FormatError
+        It is no valid model, or has not one input of a fixed shape.
+    MissingDependencyError
+        onnx is not installed.
+    """
+    onnx: Any = require("onnx", extra="profile")
+    try:
+        parsed = onnx.load_from_string(model)
+        onnx.checker.check_model(parsed, full_check=True)
+        for tensor in parsed.graph.initializer:
+            if not np.isfinite(onnx.numpy_helper.to_array(tensor).astype(np.float64)).all():
+                raise FormatError(f"weights {tensor.name!r} that are not finite")
+    except Exception as error:  # protobuf's, the checker's and the shapes' errors have no common base
+        raise FormatError(f"expected a valid ONNX model, got: {' '.join(str(error).split())[:300]}") from error
+    if len(parsed.graph.input) != 1:
+        raise FormatError(f"expected a model with one input, got {len(parsed.graph.input)}")
+    shape = [d.dim_value for d in parsed.graph.input[0].type.tensor_type.shape.dim]
+    if min(shape, default=0) < 1 or prod(shape) > _MAX_INPUT:
+        raise FormatError(f"expected a model with an input of a fixed shape, got {shape}")
+    return parsed
 
 
 def random_weights(seed: int) -> Weights:

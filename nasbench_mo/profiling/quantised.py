@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.errors import FormatError, require
-from nasbench_mo.profiling.onnx_graph import OPSET
+from nasbench_mo.profiling.onnx_graph import OPSET, parsed_model
 
 #: Operators with a weight tensor and a bias as second and third input.
 _WEIGHTED = ("Conv", "Gemm")
@@ -46,9 +46,7 @@ def quantised(model: bytes, *, seed: int = 0, images: NDArray[np.float32] | None
         onnx or onnxruntime is not installed.
     """
     onnx: Any = require("onnx", extra="profile")
-    parsed = onnx.load_from_string(model)
-    if len(parsed.graph.input) != 1:
-        raise FormatError(f"expected a model with one input, got {len(parsed.graph.input)}")
+    parsed = parsed_model(model)
     shape = [d.dim_value for d in parsed.graph.input[0].type.tensor_type.shape.dim]
     if images is None:
         images = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
@@ -61,7 +59,7 @@ def activation_ranges(model: bytes, images: NDArray[np.float32]) -> dict[str, Ra
     """Least and largest value of the images and of every tensor that a model computes from them, 0 included."""
     onnx: Any = require("onnx", extra="profile")
     runtime: Any = require("onnxruntime", extra="profile")
-    parsed = onnx.load_from_string(model)
+    parsed = parsed_model(model)
     names = [name for node in parsed.graph.node for name in node.output]
     del parsed.graph.output[:]
     make, real = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
@@ -70,17 +68,26 @@ def activation_ranges(model: bytes, images: NDArray[np.float32]) -> dict[str, Ra
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL  # else tensors are fused away
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    session = runtime.InferenceSession(parsed.SerializeToString(), options, providers=["CPUExecutionProvider"])
     given = parsed.graph.input[0].name
     at_once = parsed.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     found: dict[str, Range] = {}
-    for start in range(0, len(images), at_once):
-        part = images[start : start + at_once]
-        for name, values in zip([given, *names], [part, *session.run(names, {given: part})], strict=True):
-            low, high = _range(values)
-            least, most = found.get(name, (low, high))
-            found[name] = (min(low, least), max(high, most))
+    try:
+        session = runtime.InferenceSession(parsed.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        for start in range(0, len(images), at_once):
+            part = images[start : start + at_once]
+            for name, values in zip([given, *names], [part, *session.run(names, {given: part})], strict=True):
+                low, high = _range(values)
+                least, most = found.get(name, (low, high))
+                found[name] = (min(low, least), max(high, most))
+    except FormatError:
+        raise
+    except Exception as error:  # onnxruntime's errors have no common base of their own
+        raise FormatError(f"onnxruntime does not run the graph: {' '.join(str(error).split())[:300]}") from error
     return found
+
+
+#: Largest float32 that is a 32-bit integer.
+_INT32 = 2147483520.0
 
 
 class _Quantiser:
@@ -145,9 +152,8 @@ class _Quantiser:
         steps = np.round(values / scales.reshape(-1, *[1] * (values.ndim - 1)))
         quantised_weight = self._dequantised(weight, np.clip(steps, -127, 127).astype(np.int8), scales=scales)
         products = (_scale(self._ranges[x]) * scales).astype(np.float32)
-        quantised_bias = self._dequantised(
-            bias, np.round(self._arrays[bias] / products).astype(np.int32), scales=products
-        )
+        steps = np.clip(np.round(self._arrays[bias] / products), -_INT32, _INT32)
+        quantised_bias = self._dequantised(bias, steps.astype(np.int32), scales=products)
         return [self._read_as[x], quantised_weight, quantised_bias]
 
     def _constant(self, name: str) -> str:
@@ -189,6 +195,8 @@ class _Quantiser:
 
 
 def _range(values: NDArray[Any]) -> Range:
+    if not np.isfinite(values).all():
+        raise FormatError("expected a model whose activations are finite, got one that overflows")
     return min(float(values.min()), 0.0), max(float(values.max()), 0.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -15,7 +16,8 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import ArtifactError, SpecError
+from nasbench_mo.bounded import parse_json, read_json
+from nasbench_mo.errors import ArtifactError, FormatError, SpecError
 
 _TURNS = "turns.jsonl"
 _IDENTITY = "identity.json"
@@ -137,7 +139,9 @@ class TurnJournal:
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._stream is None:
             raise SpecError("a journal is written inside its 'with' block")
-        self._stream.write(json.dumps(line).encode() + b"\n")
+        data = json.dumps(line).encode() + b"\n"
+        if self._stream.write(data) != len(data):  # unbuffered: what does not fit on the disk is no error by itself
+            raise OSError(errno.ENOSPC, "the disk is full; the last turn is measured again", str(self.folder / _TURNS))
 
     def _check_identity(self) -> None:
         path = self.folder / _IDENTITY
@@ -150,8 +154,8 @@ class TurnJournal:
             artifacts.write_atomic(path, (json.dumps(self.identity, indent=1) + "\n").encode())
             return
         try:
-            begun = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            begun = read_json(path)
+        except FormatError as error:
             raise ArtifactError(f"{path} is damaged: {error}; begin in an empty folder") from error
         changed = _difference(begun, self.identity, place="")
         if changed:
@@ -168,8 +172,8 @@ class TurnJournal:
             artifacts.write_atomic(path, whole)
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
-                self._take(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+                self._take(parse_json(line))
+            except (ValueError, KeyError, TypeError, OverflowError) as error:
                 raise ArtifactError(
                     f"{path}, line {number} is damaged ({error!r}); delete the line, and it is measured again"
                 ) from error

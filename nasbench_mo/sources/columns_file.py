@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_mo.bounded import array_names, load_arrays, open_parquet, read_columns
 from nasbench_mo.errors import FormatError, SpecError, did_you_mean
 from nasbench_mo.specification import Scalar, Where
 
@@ -61,7 +61,10 @@ class ColumnFile:
             )
         values = self.load(name)
         if values.dtype.kind == "S":
-            values = np.char.decode(values, "utf-8")
+            try:
+                values = np.char.decode(values, "utf-8")
+            except UnicodeDecodeError as error:
+                raise FormatError(f"{self.path.name}: column {name!r} must hold text in UTF-8: {error}") from error
         if values.dtype.kind == "U":
             values = values.astype(object)
         if values.dtype.kind not in "iufbO":
@@ -156,41 +159,35 @@ def number_in(text: str) -> float | None:
 
 def _open_npz(path: Path) -> ColumnFile:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = tuple(n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy"))
-    except zipfile.BadZipFile as error:
-        raise FormatError(f"{path.name}: not an NPZ file ({error}); write it with numpy.savez") from error
+        names = array_names(path)
+    except FormatError as error:
+        raise FormatError(f"{path.name}: {error}; write it with numpy.savez") from error
 
     def load(name: str) -> NDArray[Any]:
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                values: NDArray[Any] = arrays[name]
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            return load_arrays(path, [name])[name]
+        except FormatError as error:
             raise FormatError(
                 f"{path.name}: array {name!r} cannot be read without unpickling ({error}); store numbers or "
                 "fixed-width text, not Python objects"
             ) from error
-        return values
 
     return ColumnFile(path=path, names=names, load=load)
 
 
 def _open_parquet(path: Path) -> ColumnFile:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        table = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise FormatError(f"{path.name}: not a Parquet file ({error})") from error
-    names = tuple(table.schema_arrow.names)
-    _refuse_repeated(names, path=path)
+        with open_parquet(path) as file:
+            names = tuple(file.schema_arrow.names)
+    except FormatError as error:
+        raise FormatError(f"{path.name}: {error}") from error
 
     def load(name: str) -> NDArray[Any]:
-        with pq.ParquetFile(path) as stream:
-            return _arrow_values(stream.read(columns=[name]).column(name))
+        try:
+            return _arrow_values(read_columns(path, [name]).column(name))
+        except (FormatError, ValueError, TypeError, NotImplementedError, OverflowError) as error:
+            raise FormatError(f"{path.name}: column {name!r} cannot be read: {error}") from error
 
-    table.close()
     return ColumnFile(path=path, names=names, load=load)
 
 

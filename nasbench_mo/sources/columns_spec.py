@@ -33,7 +33,7 @@ from nasbench_mo.specification import (
 Form = Literal["strings", "codes", "values"]
 Duplicates = Literal["error", "first", "mean"]
 
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]*-v[0-9]+")
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,119}-v[0-9]{1,6}")
 _TOP_KEYS = ("id", "space", "source", "architecture", "where", "duplicates", "objectives")
 _TOP_REQUIRED = ("id", "space", "source", "architecture", "objectives")
 _ARCHITECTURE_KEYS = ("column", "columns", "file", "form", "parse", "order", "values")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_mo import bounded
 from nasbench_mo.errors import FormatError, SpecError, did_you_mean
 
 #: How the published files call a dataset: prefix of column names, and the name in objectives.
@@ -104,6 +104,8 @@ def integer(value: Any, *, where: str) -> int:
     converted = number(value, where=where)
     if not converted.is_integer():
         raise FormatError(f"{where}: expected an integer, got {describe(value)}")
+    if abs(converted) >= 1 << 63:
+        raise FormatError(f"{where}: expected an integer of at most 64 bits, got {describe(value)}")
     return int(converted)
 
 
@@ -142,9 +144,9 @@ def parse_json(data: bytes, *, where: str) -> Any:
         It is not JSON in UTF-8, or nested beyond reason.
     """
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise FormatError(f"{where}: expected a JSON document, got: {error}; download the file again") from error
+        return bounded.parse_json(data, finite=False)  # a missing value may be a NaN
+    except FormatError as error:
+        raise FormatError(f"{where}: {error}; download the file again") from error
 
 
 def describe(value: object) -> str:

@@ -12,13 +12,13 @@ an ``.npz`` with the array ``arch_str``. Where both are there they must agree.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from nasbench_mo.bounded import load_arrays, read_text
 from nasbench_mo.errors import FormatError, SpecError
 from nasbench_mo.objective import Convention, Direction, Kind, Objective
 from nasbench_mo.sources.base import Provenance, SourceTable
@@ -84,6 +84,8 @@ def _metrics() -> dict[str, _Metric]:
 
 
 _METRICS: Final = _metrics()
+#: Largest list of cells: fifty times that of NAS-Bench-201.
+_MAX_LIST_BYTES: Final = 64 << 20
 _NOT_METRICS: Final = ("config", "average_hw_metric")
 _PROVENANCE: Final = {
     "source": "HW-NAS-Bench v1.0",
@@ -191,19 +193,19 @@ def _listed(spec: Path) -> list[str]:
     """Architecture strings in index order from a text file or an NPZ file."""
     if spec.suffix != ".npz":
         try:
-            return spec.read_text(encoding="utf-8").split()
-        except UnicodeDecodeError as error:
+            return read_text(spec, at_most=_MAX_LIST_BYTES).split()
+        except FormatError as error:
             raise SpecError(f"{spec}: expected text with one architecture string a line, got: {error}") from error
     try:
-        with np.load(spec, allow_pickle=False) as arrays:
-            strings = arrays["arch_str"]
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+        strings = load_arrays(spec, ("arch_str",), at_most=_MAX_LIST_BYTES)["arch_str"]
+    except FormatError as error:
         raise SpecError(f"{spec}: expected an NPZ file with the array arch_str, got: {error}") from error
-    if strings.dtype.kind not in "SU":
-        raise SpecError(f"{spec}: expected strings in the array arch_str, got dtype {strings.dtype}")
-    listed: list[str] = strings.astype(str).tolist()
+    if strings.dtype.kind not in "SU" or strings.ndim != 1:
+        raise SpecError(f"{spec}: expected strings in the array arch_str, got {strings.shape} of dtype {strings.dtype}")
+    try:
+        listed: list[str] = strings.astype(str).tolist()
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{spec}: expected ASCII strings in the array arch_str, got: {error}") from error
     return listed
 
 

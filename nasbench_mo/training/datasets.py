@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
+from nasbench_mo.bounded import load_arrays
 from nasbench_mo.errors import ArtifactError, DownloadError, FormatError, SpecError, did_you_mean, require
 from nasbench_mo.sources.safe_pickle import load_file
 from nasbench_mo.space.nb201 import Skeleton
@@ -297,9 +298,9 @@ def _cifar10_from_jpeg(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]
             f"{path}: expected SHA-256 {CIFAR10_JPEG_SHA256}, got {found}; this is another image set. Give your own "
             "images as an NPZ file: --dataset PATH.npz"
         )
-    with np.load(path, allow_pickle=False) as arrays:
-        data, offsets = arrays["jpeg"], arrays["offsets"]
-        labels, is_test = arrays["label"].astype(np.int64), arrays["is_test"].astype(bool)
+    arrays = load_arrays(path, ("jpeg", "offsets", "label", "is_test"), kinds="biu")
+    data, offsets = arrays["jpeg"], arrays["offsets"]
+    labels, is_test = arrays["label"].astype(np.int64), arrays["is_test"].astype(bool)
     pixels = np.empty((len(labels), 32, 32, 3), dtype=np.uint8)
     for i in range(len(labels)):
         with pillow.open(io.BytesIO(data[offsets[i] : offsets[i + 1]].tobytes())) as picture:

@@ -7,7 +7,6 @@ Training and validation are split by track, never by image.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
+from nasbench_mo.bounded import load_arrays
 from nasbench_mo.errors import ArtifactError, FormatError, SpecError, require
 
 
@@ -64,6 +64,8 @@ GTSRB_FILES = {
     "gtsrb32_test.webp": "e1a2e93cdcc00e9833f65499d9d82071c5da92333ce1b4484a12bc5269980910",
 }
 GTSRB_CLASSES = 43
+_PARTS = ("pixels", "labels")
+_SPLITS = ("train", "valid", "test")
 _TILE = 32
 _TILES_IN_ROW = 64
 
@@ -97,8 +99,8 @@ def read_gtsrb(folder: Path, *, image_size: int, valid_share: float, split_seed:
         raise SpecError(f"valid_share must lie between 0 and 1, got {valid_share}")
     for name, expected in GTSRB_FILES.items():
         _check_hash(folder / name, expected=expected)
-    with np.load(folder / "gtsrb32_labels.npz", allow_pickle=False) as arrays:
-        labels = {name: arrays[name].astype(np.int64) for name in ("y_train", "track_train", "y_test")}
+    arrays = load_arrays(folder / "gtsrb32_labels.npz", ("y_train", "track_train", "y_test"), kinds="iu")
+    labels = {name: values.astype(np.int64) for name, values in arrays.items()}
     held = tracks_for_validation(
         labels["y_train"], labels["track_train"], valid_share=valid_share, split_seed=split_seed
     )
@@ -128,18 +130,17 @@ def read_arrays(path: Path, *, name: str) -> ImageSet:
     FormatError
         An array is missing, of another shape or type, or a class of validation or test is not trained.
     """
-    splits = {}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            for split in ("train", "valid", "test"):
-                splits[split] = (arrays[f"{split}_pixels"], arrays[f"{split}_labels"])
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        arrays = load_arrays(path, [f"{split}_{part}" for split in _SPLITS for part in _PARTS], kinds="iuf")
+    except (FormatError, OSError) as error:
         raise FormatError(
             f"{path}: expected an NPZ file with pixels and labels of train, valid and test; {error}"
         ) from error
+    splits = {split: (arrays[f"{split}_pixels"], arrays[f"{split}_labels"]) for split in _SPLITS}
     shape = splits["train"][0].shape[1:]
     for split, (pixels, labels) in splits.items():
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != shape or shape[0] != shape[1]:
+        of_one_shape = pixels.ndim == 4 and pixels.shape[1:] == shape and shape[0] == shape[1] and 0 not in shape
+        if pixels.dtype != np.uint8 or not of_one_shape:
             raise FormatError(
                 f"{path}: {split}_pixels must be square (n, h, w, c) uint8, got {pixels.shape} {pixels.dtype}"
             )

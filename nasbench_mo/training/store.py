@@ -19,13 +19,16 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from nasbench_mo.artifacts import write_atomic
-from nasbench_mo.errors import ArtifactError, SpecError
+from nasbench_mo.bounded import parse_json, read_columns, read_json
+from nasbench_mo.errors import ArtifactError, FormatError, SpecError
 from nasbench_mo.training.metrics import Scores
 from nasbench_mo.training.trainer import TrainingResult
 
 PACKED = "trainings.parquet"
 _IDENTITY = "identity.json"
 _SHARDS = "shards"
+#: Unpacked columns of one file: ten times those of all 15,625 cells with ten seeds each.
+_MAX_BYTES = 1 << 30
 _SCORES = tuple(f.name for f in dataclasses.fields(Scores))
 
 
@@ -126,8 +129,8 @@ class TrainingStore:
             write_atomic(path, (json.dumps(self.identity, indent=1) + "\n").encode())
             return
         try:
-            begun = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            begun = read_json(path)
+        except FormatError as error:
             raise ArtifactError(f"{path} is damaged: {error}; restore it or begin in another folder") from error
         changed = _difference(begun, self.identity)
         if changed:
@@ -184,15 +187,11 @@ def _to_parquet(trainings: Sequence[Training], *, identity: dict[str, Any]) -> b
 
 
 def _from_parquet(path: Path, *, identity: dict[str, Any]) -> list[Training]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        kept = json.loads((table.schema.metadata or {})[b"identity"])
-        rows = table.to_pylist()
-        made = [_training(row) for row in rows]
-    except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError) as error:
+        table = read_columns(path, at_most=_MAX_BYTES)
+        kept = parse_json((table.schema.metadata or {})[b"identity"])
+        made = [_training(row) for row in table.to_pylist()]
+    except (OSError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ArtifactError(
             f"{path} is damaged ({' '.join(str(error).split())[:120]}); delete it, and the trainings it held are "
             "made again"

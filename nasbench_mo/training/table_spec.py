@@ -13,7 +13,14 @@ from typing import Any, ClassVar
 from nasbench_mo import artifacts
 from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.hardware.accelerators import ACCELERATORS, accelerators
-from nasbench_mo.specification import is_integer, mapping_of, read_specification, text_of
+from nasbench_mo.specification import (
+    folder_name_of,
+    is_integer,
+    mapping_of,
+    peek_specification,
+    read_specification,
+    text_of,
+)
 from nasbench_mo.training.images import GTSRB_FILES, Images, ImageSet, read_arrays, read_gtsrb, subset
 from nasbench_mo.training.trainer import Recipe
 
@@ -172,6 +179,7 @@ class TrainedTableSpec:
         fields = read_specification(path, allowed=[*names, "measures"], required=required)
         if fields.pop("measures", None) != "training":
             raise SpecError(f"{path}: expected 'measures: training'")
+        folder_name_of(fields["id"], place=f"{path.name}: id")
         if not isinstance(fields["seeds"], list):
             raise SpecError(f"{path}: seeds must be a list of integers, got {fields['seeds']!r}")
         return cls(
@@ -236,13 +244,7 @@ class TrainedTableSpec:
 
 def is_trained_table(path: Path) -> bool:
     """Whether a specification file is one of a measured table, by its field ``measures``."""
-    import yaml
-
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return False  # its reader says what is wrong
-    return isinstance(fields, dict) and "measures" in fields
+    return "measures" in peek_specification(path)
 
 
 def find_specification(name: str) -> Path:

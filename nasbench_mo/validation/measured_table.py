@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
 from nasbench_mo.artifacts import write_atomic
+from nasbench_mo.bounded import read_json
 from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.hardware import processor_name
 from nasbench_mo.hardware.accelerators import design_columns
@@ -79,7 +80,7 @@ class MeasuredLatency:
             The file is damaged.
         """
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields = read_json(path)
             fields["codes"], fields["latency_ms"] = tuple(fields["codes"]), tuple(fields["latency_ms"])
             fields["protocol"] = LatencySpec(**fields["protocol"])
             return cls(**fields)

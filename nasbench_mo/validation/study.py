@@ -24,8 +24,9 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from nasbench_mo.artifacts import write_atomic
+from nasbench_mo.bounded import read_json
 from nasbench_mo.cluster import Executor
-from nasbench_mo.errors import ArtifactError, RunError, SpecError, require
+from nasbench_mo.errors import ArtifactError, FormatError, RunError, SpecError, require
 from nasbench_mo.objective import Objective
 from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.training.building import check_device, environment, nb201
@@ -348,10 +349,10 @@ def _opened(work: Path, *, identity: dict[str, Any]) -> Iterator[Path]:
         raise SpecError(f"another validation works in {work}; wait for it, or give this one another --out") from None
     try:
         path = work / _IDENTITY
-        begun = _read_json(path) if path.is_file() else None
-        if begun is None:
+        if not path.is_file():
             write_atomic(path, (json.dumps(identity, indent=1) + "\n").encode())
-        elif begun != identity:
+        elif (begun := _read_json(path)) != identity:
+            begun = begun if isinstance(begun, dict) else {}
             changed = next((k for k in identity if begun.get(k) != identity[k]), "format")
             raise SpecError(
                 f"{work.parent} holds another study: its {changed} was {_short(begun.get(changed))} and is now "
@@ -488,17 +489,9 @@ def _trainer(job: _Job) -> Trainer:
 def _profiled(wanted: _Measurement, *, path: Path, executor: Executor | None, progress: Progress | None) -> Profile:
     """Costs as an earlier call left them, or measured now: here, or by a worker where an executor is given."""
     key = {"networks": list(wanted.archs), "target": dataclasses.asdict(wanted.target)}
-    if path.is_file():
-        fields = _read_json(path)
-        if isinstance(fields, dict) and {name: fields.get(name) for name in key} == key:
-            try:
-                found = Profile.from_dict(fields["profile"])
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
-                raise ArtifactError(
-                    f"{path} is damaged ({error!r}); delete it, and latency is measured again"
-                ) from error
-            if not found.failures:
-                return found
+    found = _kept_profile(path, key=key) if path.is_file() else None
+    if found is not None and not found.failures:
+        return found
     if executor is None:
         made = _measured(wanted, progress=progress)
     else:
@@ -506,6 +499,17 @@ def _profiled(wanted: _Measurement, *, path: Path, executor: Executor | None, pr
     text = json.dumps({**key, "profile": made.to_dict()}, indent=1, allow_nan=False)
     write_atomic(path, f"{text}\n".encode())
     return made
+
+
+def _kept_profile(path: Path, *, key: Mapping[str, Any]) -> Profile | None:
+    """What an earlier call measured; None where it was of other networks, or of another target."""
+    fields = _read_json(path)
+    if not isinstance(fields, dict) or {name: fields.get(name) for name in key} != key:
+        return None
+    try:
+        return Profile.from_dict(fields["profile"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error!r}); delete it, and latency is measured again") from error
 
 
 def _measured(wanted: _Measurement, progress: Progress | None = None) -> Profile:
@@ -547,8 +551,8 @@ def _read_training(path: Path) -> Trained:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return read_json(path)
+    except FormatError as error:
         raise ArtifactError(f"{path} is damaged ({error}); delete it, and what it held is made again") from error
 
 

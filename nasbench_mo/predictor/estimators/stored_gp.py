@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, final, overload
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nasbench_mo.bounded import load_arrays
 from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.predictor.estimators.gp_kernel import Cross, Floats, KernelTerm, covariance, variance
 from nasbench_mo.predictor.estimators.targets import TargetTransform
@@ -28,6 +28,8 @@ _JITTERS = (0.0, 1e-10, 1e-8, 1e-6)
 _BLOCK = 200
 #: Triangular matrices up to this size are inverted as any other.
 _SMALL = 64
+#: Arrays of a file: the covariance of 6,000 training rows is as large.
+_MAX_BYTES = 1 << 28
 _ARRAYS = ("inputs", "scores", "scales", "offsets")
 
 
@@ -207,8 +209,8 @@ class StoredGP:
             The file is missing or damaged, or does not belong to the state.
         """
         try:
-            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = {name: np.asarray(file[name], dtype=np.float64) for name in _ARRAYS}
+            held = load_arrays(path, _ARRAYS, kinds="f", at_most=_MAX_BYTES)
+            arrays = {name: np.asarray(values, dtype=np.float64) for name, values in held.items()}
             if state["format"] != FORMAT_VERSION:
                 raise ArtifactError(f"{path}: expected format {FORMAT_VERSION} of a stored GP, got {state['format']!r}")
             kinds, weights = list(state["kinds"]), list(state["weights"])
@@ -226,7 +228,7 @@ class StoredGP:
             )
         except ArtifactError:
             raise
-        except (OSError, EOFError, BadZipFile, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ArtifactError(f"{path} is not a stored Gaussian process: {error}; reinstall") from error
 
     def _check(self) -> None:

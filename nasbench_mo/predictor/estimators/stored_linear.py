@@ -10,17 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, final, overload
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nasbench_mo.bounded import load_arrays, parse_json
 from nasbench_mo.errors import ArtifactError, NasbenchMoError, SpecError
+from nasbench_mo.predictor.booster_file import load_booster
 from nasbench_mo.predictor.estimators.targets import TargetTransform
 
 Floats = NDArray[np.float64]
 
 FORMAT_VERSION = 1
+#: Arrays of a file; the largest published one has 2 MB.
+_MAX_BYTES = 1 << 28
 
 
 @final
@@ -129,15 +132,14 @@ class StoredLinear:
             The file is missing or damaged.
         """
         try:
-            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = {name: np.asarray(file[name]) for name in _ARRAYS}
-            state = json.loads(arrays["state"].tobytes())
+            arrays = load_arrays(path, _ARRAYS, kinds="iuf", at_most=_MAX_BYTES)
+            state = parse_json(arrays["state"].tobytes())
             if state["format"] != FORMAT_VERSION:
                 raise ArtifactError(f"{path}: expected format {FORMAT_VERSION}, got {state['format']!r}")
             return cls._restored(arrays, state)
         except ArtifactError:
             raise
-        except (OSError, EOFError, BadZipFile, KeyError, TypeError, ValueError, NasbenchMoError) as error:
+        except (OSError, KeyError, TypeError, ValueError, OverflowError, NasbenchMoError) as error:
             raise ArtifactError(f"{path} is not a stored linear model: {error}; reinstall") from error
 
     @classmethod
@@ -174,12 +176,4 @@ def _booster(raw: NDArray[Any]) -> Any:
     """The booster of its stored bytes; None where there are none."""
     if not raw.size:
         return None
-    import xgboost
-
-    booster = xgboost.Booster()
-    try:
-        booster.load_model(bytearray(raw.astype(np.uint8).tobytes()))
-    except xgboost.core.XGBoostError as error:
-        raise ValueError(f"damaged trees: {str(error).splitlines()[0]}") from error
-    booster.set_param({"nthread": 1})
-    return booster
+    return load_booster(raw.astype(np.uint8).tobytes())
