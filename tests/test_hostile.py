@@ -265,7 +265,7 @@ def test_a_manifest_with_another_type_is_refused(keys: tuple[str, ...], value: o
         Manifest.from_json(json.dumps(fields))
 
 
-@pytest.mark.parametrize("identifier", ["../../evil-v1", "/tmp/evil-v1", "a/b-v1", "x" * 200, "a\nb"])
+@pytest.mark.parametrize("identifier", ["../../evil-v1", "/evil-v1", "a/b-v1", "x" * 200, "a\nb"])
 def test_no_specification_names_a_folder_outside(tmp_path: Path, identifier: str) -> None:
     from nasbench_mo.hardware.building import FitSpec
     from nasbench_mo.hardware.design_table import DesignSpec
@@ -312,12 +312,12 @@ def test_a_zip_whose_names_lead_out_writes_nothing(tmp_path: Path) -> None:
 
     before = set(tmp_path.parent.iterdir())
     with zipfile.ZipFile(tmp_path / "help.zip", "w") as archive:
-        for name in ("../evil.pt", "/tmp/evil.pt", "data/fbnet/latency/../../../../evil.pt", "data/fbnet/metainfo.pt"):
+        absolute = str(tmp_path.parent / "evil.pt")
+        for name in ("../evil.pt", absolute, "data/fbnet/latency/../../../../evil.pt", "data/fbnet/metainfo.pt"):
             archive.writestr(name, b"x")
     with pytest.raises(FormatError):
         read(tmp_path / "help.zip")
     assert set(tmp_path.parent.iterdir()) == before
-    assert not Path("/tmp/evil.pt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["help.zip"]
 
 
