@@ -1,7 +1,7 @@
 """One thread for small linear algebra.
 
 A search makes many products of small matrices. There BLAS threads cost more than they give: they wait for each other in
-busy loops, which on two cores takes five times the processor time and gains nothing, and starves whatever runs beside.
+busy loops, which takes several times the processor time where other work runs beside them, and starves that too.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from validation_helpers import NB
 
-from nasbench_mo.errors import ArtifactError, SpecError
+from nasbench_mo.errors import ArtifactError, DeviceError, SpecError
 from nasbench_mo.profiling import LatencyProtocol, ondevice, onnx_network
 from nasbench_mo.profiling.bench import ENERGY, MEMORY, UNSTEADY, Bench, Failed, LocalBench, Reading, Series, ort_bench
 from nasbench_mo.profiling.campaign import Setting
@@ -430,6 +430,9 @@ def test_the_processors_counter_is_read_or_says_why_not(tmp_path: Path) -> None:
     counter = PackageCounter(EnergyMeter(tmp_path), clock=iter([1.0, 3.5]).__next__)
     assert counter.why_not is None
     assert counter.window(lambda: (zone / "energy_uj").write_text("350000") and None) == (0.25, 2.5)
+    lost = PackageCounter(EnergyMeter(tmp_path), clock=iter([1.0, 3.5]).__next__)
+    with pytest.raises(DeviceError, match="counted no energy: .*; measure again"):
+        lost.window((zone / "energy_uj").unlink)
     assert "no RAPL counter" in str(PackageCounter(EnergyMeter(tmp_path / "absent")).why_not)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
-from nasbench_mo.errors import MissingDependencyError, SpecError, did_you_mean
+from nasbench_mo.errors import DeviceError, MissingDependencyError, SpecError, did_you_mean
 from nasbench_mo.profiling.bench import Bench, LocalBench, RemoteBench, ort_bench
 from nasbench_mo.profiling.campaign import Setting
 from nasbench_mo.profiling.device_spec import EnergySpec
@@ -179,10 +179,18 @@ class PackageCounter:
         return self._meter.stop().why_not
 
     def window(self, work: Callable[[], None]) -> tuple[float, float]:
-        """Joules and seconds from before to after some work."""
+        """Joules and seconds from before to after some work.
+
+        Raises
+        ------
+        DeviceError
+            The counters can no longer be read.
+        """
         self._meter.start()
         began = self._clock()
         work()
         seconds = self._clock() - began
-        joules = self._meter.stop().joules
-        return (0.0 if joules is None else joules), seconds
+        energy = self._meter.stop()
+        if energy.joules is None:
+            raise DeviceError(f"{self.name} counted no energy: {energy.why_not}; measure again")
+        return energy.joules, seconds
