@@ -431,7 +431,7 @@ def test_the_processors_counter_is_read_or_says_why_not(tmp_path: Path) -> None:
     assert counter.why_not is None
     assert counter.window(lambda: (zone / "energy_uj").write_text("350000") and None) == (0.25, 2.5)
     lost = PackageCounter(EnergyMeter(tmp_path), clock=iter([1.0, 3.5]).__next__)
-    with pytest.raises(DeviceError, match="counted no energy: .*; measure again"):
+    with pytest.raises(DeviceError, match=r"counted no energy: .*; measure again"):
         lost.window((zone / "energy_uj").unlink)
     assert "no RAPL counter" in str(PackageCounter(EnergyMeter(tmp_path / "absent")).why_not)
 
