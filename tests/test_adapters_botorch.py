@@ -101,6 +101,13 @@ def test_the_maximal_hypervolume_is_that_of_the_exact_front(bounds: tuple[str, .
     assert Hypervolume(-theirs.ref_point).compute(-tensor(problem.true_front())) == 0  # a point of the other sign
 
 
+def test_a_best_known_front_is_no_maximal_hypervolume() -> None:
+    theirs = to_botorch(nmo.problem("mnasnets-in1k-a100-v1"))
+    assert len(theirs.ref_point) == 2
+    with pytest.raises(NotImplementedError):
+        _ = theirs.max_hv
+
+
 def test_batches_keep_their_shape() -> None:
     problem = toy_problem(5, 4, 3)
     X = problem.space.enumerate()[:24].reshape(2, 4, 3, 3)

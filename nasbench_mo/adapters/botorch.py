@@ -54,7 +54,8 @@ def to_botorch(
 
     Returns
     -------
-    The test problem. ``max_hv`` is exact, of the values in their units: its unit is the product of theirs.
+    The test problem. ``max_hv`` is that of the exact front, of the values in their units: its unit is the product of
+    theirs. Where only a best front is known, there is no ``max_hv``: BoTorch would take it for what cannot be exceeded.
 
     Raises
     ------
@@ -129,7 +130,8 @@ def _reference_and_best(problem: Problem, *, given: Sequence[float] | None) -> t
     manifest = problem.manifest
     ideal, nadir = np.asarray(manifest.score.ideal), np.asarray(manifest.score.nadir)
     reference = ideal + np.asarray(manifest.reference_point) * (nadir - ideal)
-    return reference.tolist(), float(manifest.score.hypervolume * np.prod(nadir - ideal))
+    best = float(manifest.score.hypervolume * np.prod(nadir - ideal)) if manifest.exact else None
+    return reference.tolist(), best
 
 
 __all__ = ["to_botorch"]
