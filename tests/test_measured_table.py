@@ -281,6 +281,7 @@ def test_a_device_that_is_not_there_is_refused(
         ({"latency": {"rounds": 3}}, "'runs' is missing"),
         ({"accelerators": {"gpu": "big"}}, "unknown field 'gpu'"),
         ({"accelerators": {"asic": 3}}, "accelerators: asic must be text"),
+        ({"engine": "jax"}, "engine is one of torch, native; got 'jax'"),
     ],
 )
 def test_a_wrong_specification_is_refused(write: Callable[..., Path], changed: dict[str, Any], match: str) -> None:

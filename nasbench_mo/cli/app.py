@@ -443,12 +443,15 @@ def table_verify(
     rows: Annotated[int, typer.Option(help="Rows to train again, some seconds each.", min=1)] = 5,
     seed: Annotated[int, typer.Option(help="Draws the rows.", min=0)] = 0,
     images: Annotated[Path | None, typer.Option(help="Folder of the image files.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What trains, 'native' or 'torch'; by default what trained the table.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train random rows of a measured table again. Equal to the bit, or within the card's tolerance."""
     from nasbench_mo.cli import tables
 
-    tables.verify(table, rows=rows, seed=seed, images=images, as_json=json)
+    tables.verify(table, rows=rows, seed=seed, images=images, engine=engine, as_json=json)
 
 
 @board_app.command("run")

@@ -21,10 +21,13 @@ from nasbench_mo.errors import SpecError, require
 from nasbench_mo.hardware import processor_name
 from nasbench_mo.space import space
 from nasbench_mo.space.nb201 import CONV1X1, NB201
+from nasbench_mo.training.compiled import library, native_environment
 from nasbench_mo.training.fused import FusedTrainer
+from nasbench_mo.training.images import ImageSet
+from nasbench_mo.training.native import NativeTrainer
 from nasbench_mo.training.store import Training, TrainingStore, opened
-from nasbench_mo.training.table_spec import TrainedTableSpec
-from nasbench_mo.training.trainer import Trainer
+from nasbench_mo.training.table_spec import Engine, TrainedTableSpec
+from nasbench_mo.training.trainer import Trainer, TrainingResult
 
 #: Trainings in a shard: what a kill can cost a process. Elsewhere than on a processor, a shard is trained at once.
 SHARD = 8
@@ -117,7 +120,7 @@ def train_topologies(
     FileNotFoundError
         The images are missing.
     """
-    check_device(device)
+    check_engine(spec, device=device)
     folder = spec.image_folder(images)
     spec.read_images(folder)  # every error about images comes before the first process
     wanted = [(seed, int(code)) for seed in spec.seeds for code in topologies(nb201())]
@@ -138,6 +141,24 @@ def train_topologies(
             if progress is not None:
                 progress(done, len(wanted))
     return len(wanted) - done
+
+
+def check_engine(spec: TrainedTableSpec, *, device: str) -> None:
+    """Refuse a device on which the specification's engine does not train, and a machine that lacks the engine.
+
+    Raises
+    ------
+    SpecError
+        As :func:`check_device`; or the engine is native and the device is no processor.
+    MissingDependencyError
+        torch is not installed, or there is no C++ compiler.
+    """
+    if spec.engine == "torch":
+        check_device(device)
+    elif device != "cpu":
+        raise SpecError(f"the networks of {spec.id} are trained by the native engine, on 'cpu'; got {device!r}")
+    else:
+        library()
 
 
 def check_device(device: str) -> None:
@@ -175,41 +196,59 @@ def _shards(jobs: Sequence[tuple[int, int]], *, spec: TrainedTableSpec, images: 
 
 
 def _train_shard(shard: _Shard) -> list[Training]:
-    torch = require("torch", extra="train")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in another order would be other bits
-    try:
-        trainer = _trainer(shard)
-        cells = nb201().decode(nb201().from_codes(np.array(shard.codes)))
-        if isinstance(trainer, FusedTrainer):
-            results = trainer.train(cells, seed=shard.seed)
-        else:
-            results = [trainer.train(cell, seed=shard.seed) for cell in cells]
-    finally:
-        torch.set_num_threads(threads)
-    here = environment(shard.device)
+    cells = nb201().decode(nb201().from_codes(np.array(shard.codes)))
+    results = train_cells(_kept_trainer(shard), cells, seed=shard.seed)
+    here = environment(shard.device, engine=shard.spec.engine)
     return [
         Training(code=code, seed=shard.seed, result=result, environment=here)
         for code, result in zip(shard.codes, results, strict=True)
     ]
 
 
-_kept: dict[tuple[str, ...], Trainer | FusedTrainer] = {}
+AnyTrainer = Trainer | FusedTrainer | NativeTrainer
 
 
-def _trainer(shard: _Shard) -> Trainer | FusedTrainer:
+def trainer_of(spec: TrainedTableSpec, *, images: ImageSet, device: str = "cpu") -> AnyTrainer:
+    """What trains the networks of a specification."""
+    if spec.engine == "native":
+        return NativeTrainer(images, recipe=spec.recipe)
+    kind = Trainer if device == "cpu" else FusedTrainer
+    return kind(images, recipe=spec.recipe, device=device)
+
+
+def train_cells(trainer: AnyTrainer, cells: Sequence[str], *, seed: int) -> list[TrainingResult]:
+    """Train some cells on one thread: sums in another order would be other bits."""
+    if isinstance(trainer, NativeTrainer):
+        return [trainer.train(cell, seed=seed) for cell in cells]
+    torch = require("torch", extra="train")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        if isinstance(trainer, FusedTrainer):
+            return trainer.train(cells, seed=seed)
+        return [trainer.train(cell, seed=seed) for cell in cells]
+    finally:
+        torch.set_num_threads(threads)
+
+
+_kept: dict[tuple[str, ...], AnyTrainer] = {}
+
+
+def _kept_trainer(shard: _Shard) -> AnyTrainer:
     """One trainer a process, with its images normalised once."""
-    key = (shard.spec.images_sha256, repr(shard.spec.recipe), str(shard.images), shard.device)
+    spec = shard.spec
+    key = (spec.engine, spec.images_sha256, repr(spec.recipe), str(shard.images), shard.device)
     if key not in _kept:
         _kept.clear()
-        kind = Trainer if shard.device == "cpu" else FusedTrainer
-        _kept[key] = kind(shard.spec.read_images(shard.images), recipe=shard.spec.recipe, device=shard.device)
+        _kept[key] = trainer_of(spec, images=spec.read_images(shard.images), device=shard.device)
     return _kept[key]
 
 
-@lru_cache(maxsize=1)
-def environment(device: str) -> str:
+@lru_cache(maxsize=2)
+def environment(device: str, *, engine: Engine = "torch") -> str:
     """Versions and machine that a training depends on, as one line."""
+    if engine == "native":
+        return native_environment()
     torch = require("torch", extra="train")
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor_name()
     return f"torch {torch.__version__}, numpy {version('numpy')}, python {platform.python_version()}, {name}"

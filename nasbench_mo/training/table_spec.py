@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 from nasbench_mo import artifacts
 from nasbench_mo.errors import ArtifactError, SpecError
@@ -25,6 +25,8 @@ from nasbench_mo.training.images import GTSRB_FILES, Images, ImageSet, read_arra
 from nasbench_mo.training.trainer import Recipe
 
 _SHARED = "NASBENCH_MO_SHARED"
+
+Engine = Literal["torch", "native"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +151,8 @@ class TrainedTableSpec:
         One paragraph for the card.
     accelerators
         Kind of accelerator to a design of its space: what the networks cost on it is modelled.
+    engine
+        What trains: ``"torch"``, or ``"native"``, the program of :mod:`nasbench_mo.training.native`.
     """
 
     id: str
@@ -160,6 +164,7 @@ class TrainedTableSpec:
     latency: LatencySpec
     about: str
     accelerators: Mapping[str, str] = field(default_factory=dict)
+    engine: Engine = "torch"
 
     def __post_init__(self) -> None:
         if self.space != "nb201":
@@ -168,6 +173,7 @@ class TrainedTableSpec:
             raise SpecError(f"{self.id}: expected different seeds, got {list(self.seeds)}")
         if not all(is_integer(seed) and seed >= 0 for seed in self.seeds):
             raise SpecError(f"{self.id}: a seed is an integer of at least 0; got {list(self.seeds)}")
+        engine_named(self.engine)
 
     @classmethod
     def read(cls, path: Path) -> TrainedTableSpec:
@@ -175,7 +181,7 @@ class TrainedTableSpec:
         if not is_trained_table(path):
             raise SpecError(f"{path} has no 'measures: training': it is not the specification of a measured table")
         names = [f.name for f in dataclasses.fields(cls)]
-        required = [name for name in names if name != "accelerators"]
+        required = [name for name in names if name not in ("accelerators", "engine")]
         fields = read_specification(path, allowed=[*names, "measures"], required=required)
         if fields.pop("measures", None) != "training":
             raise SpecError(f"{path}: expected 'measures: training'")
@@ -196,12 +202,14 @@ class TrainedTableSpec:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What may not change while the table is made; seeds may be added."""
+        engine = {} if self.engine == "torch" else {"engine": self.engine}
         return {
             "id": self.id,
             "space": self.space,
             "images": dataclasses.asdict(self.images),
             "images_sha256": self.images_sha256,
             "recipe": self.recipe.identity,
+            **engine,
         }
 
     def read_images(self, folder: Path | None = None) -> ImageSet:
@@ -240,6 +248,20 @@ class TrainedTableSpec:
                 f"FOLDER, or set {_SHARED} to the folder that holds {self.images.folder}/"
             )
         return found
+
+
+def engine_named(name: str) -> Engine:
+    """An engine by its name.
+
+    Raises
+    ------
+    SpecError
+        There is none of that name.
+    """
+    found: Engine | None = next((known for known in get_args(Engine) if known == name), None)
+    if found is None:
+        raise SpecError(f"engine is one of {', '.join(get_args(Engine))}; got {name!r}")
+    return found
 
 
 def is_trained_table(path: Path) -> bool:

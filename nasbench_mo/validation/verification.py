@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from nasbench_mo import artifacts
-from nasbench_mo.errors import SpecError, require
+from nasbench_mo.errors import SpecError
 from nasbench_mo.table import Table
-from nasbench_mo.training import Trainer
-from nasbench_mo.training.building import environment, nb201, trained_codes
+from nasbench_mo.training.building import (
+    AnyTrainer,
+    check_engine,
+    environment,
+    nb201,
+    train_cells,
+    trained_codes,
+    trainer_of,
+)
+from nasbench_mo.training.table_spec import engine_named
 from nasbench_mo.validation.measured_table import spec_of
 
 #: Called with the rows that are done and their number.
@@ -93,7 +102,13 @@ class Verification:
 
 
 def verify_table(
-    table: Table, *, n_rows: int, seed: int = 0, images: Path | None = None, progress: Progress | None = None
+    table: Table,
+    *,
+    n_rows: int,
+    seed: int = 0,
+    images: Path | None = None,
+    engine: str | None = None,
+    progress: Progress | None = None,
 ) -> Verification:
     """Train random rows of a measured table again.
 
@@ -107,55 +122,57 @@ def verify_table(
         Draws the rows and, of the table's training seeds, one for each.
     images
         Folder of the image files; see :meth:`TrainedTableSpec.read_images`.
+    engine
+        What trains, ``"torch"`` or ``"native"``; by default what trained the table. Another engine rounds otherwise:
+        compare its rows with the tolerance, not with the bits.
     progress
         Called after every row.
 
     Raises
     ------
     SpecError
-        The table was not trained by this package, or has fewer topologies than rows are asked for.
+        The table was not trained by this package, or has fewer topologies than rows are asked for; or there is no such
+        engine, or it has no program for the recipe.
     ArtifactError
         The images are others.
     FileNotFoundError
         The images are missing.
+    MissingDependencyError
+        What trained the table is not here: torch, or a C++ compiler.
     """
     spec = spec_of(table)
+    spec = dataclasses.replace(spec, engine=engine_named(engine) if engine else spec.engine)
     codes = np.unique(trained_codes(nb201()))
     codes = codes[codes >= 0]
     if not 1 <= n_rows <= len(codes):
         raise SpecError(
             f"table {table.id!r} has {len(codes):,} trained topologies; expected 1 to as many, got {n_rows}"
         )
-    torch = require("torch", extra="train")
-    trainer = Trainer(spec.read_images(images), recipe=spec.recipe)
+    check_engine(spec, device="cpu")
+    trainer = trainer_of(spec, images=spec.read_images(images))
     rng = np.random.default_rng(seed)
     chosen = rng.choice(codes, size=n_rows, replace=False)
     seeds = rng.choice(np.array(spec.seeds), size=n_rows)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the table was made: sums in another order would be other bits
-    try:
-        rows = []
-        for i, (code, training_seed) in enumerate(zip(chosen.tolist(), seeds.tolist(), strict=True), start=1):
-            rows.append(_verified(table, trainer, code=code, seed=training_seed, epochs=spec.recipe.epochs))
-            if progress is not None:
-                progress(i, n_rows)
-    finally:
-        torch.set_num_threads(threads)
+    rows = []
+    for i, (code, training_seed) in enumerate(zip(chosen.tolist(), seeds.tolist(), strict=True), start=1):
+        rows.append(_verified(table, trainer, code=code, seed=training_seed, epochs=spec.recipe.epochs))
+        if progress is not None:
+            progress(i, n_rows)
     card = artifacts.read_card(table.path.parent)
     return Verification(
         table=table.id,
         rows=tuple(rows),
         tolerance_percent=float(card["verify_tolerance_percent"]),
         trained_on=tuple(card["trained_on"]),
-        environment=environment("cpu"),
+        environment=environment("cpu", engine=spec.engine),
     )
 
 
-def _verified(table: Table, trainer: Trainer, *, code: int, seed: int, epochs: int) -> VerifiedRow:
+def _verified(table: Table, trainer: AnyTrainer, *, code: int, seed: int, epochs: int) -> VerifiedRow:
     arch = nb201().decode(nb201().from_codes(np.array([code])))[0]
     curve = [f"valid_error_ep{epoch}_s{seed}_percent" for epoch in range(1, epochs + 1)]
     stored = table.query_one(arch, [*curve, f"test_error_s{seed}_percent"])
-    result = trainer.train(arch, seed=seed)
+    [result] = train_cells(trainer, [arch], seed=seed)
     found = np.append(result.valid_error_percent, result.test.error_percent)
     return VerifiedRow(
         arch=arch,
