@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from nasbench_mo.errors import MissingDependencyError, SpecError
+from nasbench_mo.errors import DivergedError, MissingDependencyError, RunError, SpecError
 from nasbench_mo.space.nb201 import NB201, Skeleton
 from nasbench_mo.training import compiled, native, train_topologies
 from nasbench_mo.training.building import finished_trainings
@@ -18,7 +18,7 @@ from nasbench_mo.training.images import Images, ImageSet
 from nasbench_mo.training.native import NativeTrainer, initial_weights, learning_rates
 from nasbench_mo.training.store import TrainingStore
 from nasbench_mo.training.table_spec import ArrayImages, TrainedTableSpec, find_specification
-from nasbench_mo.training.trainer import Recipe, Trainer, seeded_network, sgd
+from nasbench_mo.training.trainer import Augmentation, Recipe, Trainer, seeded_network, sgd
 
 torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
 needs_compiler = pytest.mark.skipif(
@@ -112,10 +112,11 @@ def test_gradients_are_those_of_torch_in_double_precision(n_cells: int, channels
 
 
 @needs_compiler
-@pytest.mark.parametrize("cell", [ALL_OPERATIONS, *live_cells(3, seed=5)])
-def test_a_training_is_torch_s_up_to_rounding(cell: str) -> None:
+@pytest.mark.parametrize("augmentation", ["none", "crop-flip"])
+@pytest.mark.parametrize("cell", [ALL_OPERATIONS, *live_cells(2, seed=5)])
+def test_a_training_is_torch_s_up_to_rounding(cell: str, augmentation: Any) -> None:
     images = image_set()  # the last batch is a smaller one
-    recipe = dataclasses.replace(RECIPE, learning_rate=0.02)
+    recipe = dataclasses.replace(RECIPE, learning_rate=0.02, augmentation=augmentation)
     found = NativeTrainer(images, recipe=recipe).train(cell, seed=4)
     wanted = Trainer(images, recipe=recipe).train(cell, seed=4)
     np.testing.assert_allclose(found.train_loss, wanted.train_loss, rtol=2e-3)
@@ -123,6 +124,68 @@ def test_a_training_is_torch_s_up_to_rounding(cell: str) -> None:
     assert found.n_parameters == wanted.n_parameters
     assert found.valid_error_percent.shape == (recipe.epochs,)
     assert found.train_seconds > 0
+
+
+@needs_compiler
+def test_crops_change_what_is_learned_from() -> None:
+    recipes = [dataclasses.replace(RECIPE, augmentation=name) for name in get_args(Augmentation)]
+    plain, cropped = (NativeTrainer(image_set(), recipe=r).train(ALL_OPERATIONS, seed=0) for r in recipes)
+    assert abs(plain.train_loss[0] - cropped.train_loss[0]) > 1e-3
+
+
+@needs_compiler
+def test_the_kept_torch_network_predicts_what_was_scored() -> None:
+    images = image_set()
+    kept: list[Any] = []
+    trainer = NativeTrainer(images, recipe=dataclasses.replace(RECIPE, n_cells=2))
+    for cell in [ALL_OPERATIONS, *live_cells(3, seed=2)]:
+        result = trainer.train(cell, seed=0, keep=kept.append)
+        pixels, labels = Trainer(images, recipe=trainer.recipe)._test
+        with torch.no_grad():
+            classes = kept[-1].eval()(pixels).argmax(dim=1)
+        assert float(100 * (classes != labels).float().mean()) == pytest.approx(result.test.error_percent)
+
+
+@needs_compiler
+@pytest.mark.parametrize("augmentation", ["none", "crop-flip"])
+def test_a_training_goes_on_from_its_checkpoint_to_the_same_bits(
+    augmentation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = dataclasses.replace(RECIPE, epochs=4, augmentation=augmentation)
+    trainer = NativeTrainer(image_set(), recipe=recipe)
+    whole = trainer.train(ALL_OPERATIONS, seed=3)
+    predict = native._NativeNetwork.predict
+    calls: list[int] = []
+
+    def killed(network: Any, *data: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return predict(network, *data)
+
+    file = tmp_path / "checkpoint"
+    with monkeypatch.context() as patched:
+        patched.setattr(native._NativeNetwork, "predict", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train(ALL_OPERATIONS, seed=3, checkpoint=file)
+    before = torch.get_rng_state()
+    rest = trainer.train(ALL_OPERATIONS, seed=3, checkpoint=file)
+    np.testing.assert_array_equal(rest.train_loss, whole.train_loss)
+    np.testing.assert_array_equal(rest.valid_loss, whole.valid_loss)
+    assert rest.test == whole.test
+    assert rest.energy.joules is None
+    assert torch.equal(torch.get_rng_state(), before)
+    again = trainer.train(ALL_OPERATIONS, seed=3, checkpoint=file)  # of the last epoch: nothing is left to do
+    assert (again.valid, again.test) == (whole.valid, whole.test)
+    with pytest.raises(RunError, match="of another training: seed '3', not '4'"):
+        trainer.train(ALL_OPERATIONS, seed=4, checkpoint=file)
+
+
+@needs_compiler
+def test_a_loss_that_is_no_number_ends_a_training_where_asked() -> None:
+    trainer = NativeTrainer(image_set(), recipe=dataclasses.replace(RECIPE, learning_rate=1e30))
+    with pytest.raises(DivergedError, match="take a smaller learning rate"):
+        trainer.train(ALL_OPERATIONS, seed=0, stop_when_diverged=True)
 
 
 @needs_compiler
@@ -160,7 +223,6 @@ def test_the_bits_do_not_depend_on_the_vector_registers(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("changes", "size", "message"),
     [
-        ({"augmentation": "crop-flip"}, 16, "unchanged images"),
         ({"mixed_precision": True}, 16, "single precision"),
         ({"channels": 12}, 16, "channels, got 12"),
         ({}, 24, "multiple of 16 pixels"),

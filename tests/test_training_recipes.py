@@ -12,7 +12,7 @@ import pytest
 from nasbench_mo.errors import DivergedError, SpecError
 from nasbench_mo.training import FusedTrainer, Images, ImageSet, Recipe, Trainer, TrainingResult, trainer
 from nasbench_mo.training.recipes import RECIPES, find_recipe
-from nasbench_mo.training.trainer import CROP_PADDING, Augmenter, sgd
+from nasbench_mo.training.trainer import CROP_PADDING, Augmenter, drawn_crops, sgd
 
 torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
 
@@ -96,10 +96,11 @@ def test_crops_and_mirroring_are_those_of_loops_over_images() -> None:
     rng = np.random.default_rng(3)
     pixels = rng.normal(size=(7, 8, 8, 3)).astype(np.float32)
     black = np.array([-1.0, -2.0, -3.0], np.float32)
-    augment = Augmenter(np.random.default_rng(5), n_images=7, black=black, device="cpu")
-    draws = np.random.default_rng(5)
-    corners, mirrored = draws.integers(0, 2 * CROP_PADDING + 1, (7, 2)), draws.integers(0, 2, 7).astype(bool)
+    corners, mirrored = drawn_crops(seed=5, epoch=1, n_images=7)
+    assert corners.min() >= 0
+    assert corners.max() <= 2 * CROP_PADDING
     assert 0 < mirrored[[4, 0, 6, 2, 5, 1]].sum() < 6
+    augment = Augmenter(corners, mirrored, black=black, device="cpu")
     batch = torch.tensor([4, 0, 6, 2, 5, 1])
     found = augment(torch.from_numpy(pixels).permute(0, 3, 1, 2), batch)
     assert found.is_contiguous(memory_format=torch.channels_last)

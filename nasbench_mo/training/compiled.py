@@ -57,8 +57,9 @@ def _loaded(name: str, level: str | None) -> Any:
     if not path.is_file():
         _compile(name, source, flags=flags, path=path)
     loaded = ctypes.CDLL(str(path))
-    loaded.nb201_train.restype = ctypes.c_int
-    loaded.nb201_counts.restype = None
+    loaded.nb201_new.restype = ctypes.c_void_p
+    loaded.nb201_state.restype = ctypes.c_int64
+    loaded.nb201_epoch.restype = loaded.nb201_predict.restype = ctypes.c_double
     loaded.nb201_gradients.restype = ctypes.c_float
     return loaded
 

@@ -423,9 +423,15 @@ struct Weights {
 };
 
 struct Job {
-    int32_t image_size, image_channels, n_classes, n_cells, channels, batch, epochs, n_train, n_valid, n_test;
+    int32_t image_size, image_channels, n_classes, n_cells, channels, batch;
     float weight_decay;
     int32_t operations[6];
+};
+
+// Random crops: (n, 3) rows and columns to move by and whether to mirror, and a pixel of the border.
+struct Crops {
+    const int32_t* of_image;
+    const float* black;
 };
 
 class Network {
@@ -461,12 +467,14 @@ public:
     }
 
     // One step on some images; the mean loss.
-    float step(const float* pixels, const int32_t* labels, const int32_t* chosen, int images, float rate, float momentum, bool first) {
-        load(pixels, chosen, images);
+    float step(const float* pixels, const int32_t* labels, const int32_t* chosen, int images, float rate, float momentum,
+               const Crops* crops = nullptr) {
+        load(pixels, chosen, images, crops);
         forward(images, true);
         const float loss = head(labels, chosen, images);
         backward(images);
-        descend(rate, momentum, first);
+        descend(rate, momentum);
+        ++steps_;
         return loss;
     }
 
@@ -486,14 +494,58 @@ public:
         return total;
     }
 
-    void gradients_in_torch_order(float* to) const {
+    // Values or gradients in the order of `initialise`.
+    void torch_order(const std::vector<float>& from, float* to) const {
         for (const auto& w : weights_)
             for (int co = 0; co < w.co; ++co)
                 for (int ci = 0; ci < w.ci; ++ci)
-                    for (int t = 0; t < w.k * w.k; ++t) *to++ = gradients_[w.offset + long(t * w.ci + ci) * w.co + co];
+                    for (int t = 0; t < w.k * w.k; ++t) *to++ = from[w.offset + long(t * w.ci + ci) * w.co + co];
         const long n = long(job_.n_classes) * (last_width_ + 1);
-        std::copy(gradients_.begin() + classifier_, gradients_.begin() + classifier_ + n, to);
+        std::copy(from.begin() + classifier_, from.begin() + classifier_ + n, to);
     }
+    void gradients(float* to) const { torch_order(gradients_, to); }
+
+    // Trained weights in the order of `initialise`, then gamma, beta, running mean and variance of each normalisation.
+    void trained(float* to) const {
+        torch_order(values_, to);
+        to += initial_count();
+        for (const auto& norm : norms_)
+            for (const float* part : {(const float*)norm.gamma, (const float*)norm.beta, norm.running_mean.data(), norm.running_var.data()})
+                to = std::copy(part, part + norm.channels, to);
+    }
+
+    // Everything that a step changes: values, momentum, running statistics.
+    long state_count() const {
+        long n = 2 * size();
+        for (const auto& norm : norms_) n += 2 * norm.channels;
+        return n;
+    }
+    long trained_count() const {
+        long n = initial_count();
+        for (const auto& norm : norms_) n += 4 * norm.channels;
+        return n;
+    }
+    int64_t state(float* to) const {
+        to = std::copy(momentum_.begin(), momentum_.end(), std::copy(values_.begin(), values_.end(), to));
+        for (const auto& norm : norms_)
+            to = std::copy(norm.running_var.begin(), norm.running_var.end(), std::copy(norm.running_mean.begin(), norm.running_mean.end(), to));
+        return steps_;
+    }
+    void restore(const float* from, int64_t steps) {
+        auto take = [&](std::vector<float>& to) {
+            std::copy(from, from + to.size(), to.begin());
+            from += to.size();
+        };
+        take(values_);
+        take(momentum_);
+        for (auto& norm : norms_) {
+            take(norm.running_mean);
+            take(norm.running_var);
+        }
+        steps_ = steps;
+    }
+
+    const Job& job() const { return job_; }
 
 private:
     struct Edge {
@@ -517,6 +569,7 @@ private:
     Job job_;
     int capacity_, last_width_ = 0, last_size_ = 0;
     long classifier_ = 0;
+    int64_t steps_ = 0;
     Arena arena_;
     std::vector<Weights> weights_;
     std::vector<Norm> norms_;
@@ -623,10 +676,24 @@ private:
         }
     }
 
-    void load(const float* pixels, const int32_t* chosen, int images) {
-        const long row = long(job_.image_size) * job_.image_channels, image = row * job_.image_size;
+    void load(const float* pixels, const int32_t* chosen, int images, const Crops* crops = nullptr) {
+        const int size = job_.image_size, channels = job_.image_channels;
+        const long row = long(size) * channels, image = row * size;
         rows(images_, images, [&](int b, int y) {
-            std::memcpy(images_.at(b) + y * images_.row(), pixels + chosen[b] * image + y * row, row * sizeof(float));
+            const float* source = pixels + chosen[b] * image;
+            float* to = images_.at(b) + y * images_.row();
+            if (!crops) {
+                std::memcpy(to, source + y * row, row * sizeof(float));
+                return;
+            }
+            const int32_t* crop = crops->of_image + 3L * chosen[b];
+            const int from_y = y + crop[0];
+            for (int x = 0; x < size; ++x) {
+                const int from_x = (crop[2] ? size - 1 - x : x) + crop[1];
+                const bool inside = from_y >= 0 && from_y < size && from_x >= 0 && from_x < size;
+                const float* pixel = inside ? source + from_y * row + long(from_x) * channels : crops->black;
+                std::memcpy(to + long(x) * channels, pixel, channels * sizeof(float));
+            }
         });
     }
 
@@ -872,8 +939,9 @@ private:
     }
 
     // Nesterov's momentum with weight decay, as torch.optim.SGD has it.
-    void descend(float rate, float momentum, bool first) {
+    void descend(float rate, float momentum) {
         const long n = size();
+        const bool first = steps_ == 0;
         for (long i = 0; i < n; ++i) {
             const float g = gradients_[i] + job_.weight_decay * values_[i];
             momentum_[i] = first ? g : momentum * momentum_[i] + g;
@@ -896,53 +964,61 @@ double processor_seconds() {
 
 extern "C" {
 
-// Trains a network and predicts the validation images after each epoch, (epochs, n_valid), and the test images in the
-// end. Images are (n, size, size, channels). Returns 0, or 1 where memory is short.
-int nb201_train(const Job* job, const float* initial, const float* rates, const float* momenta, const int32_t* orders,
-                const float* train, const int32_t* train_labels, const float* valid, const int32_t* valid_labels,
-                const float* test, const int32_t* test_labels, double* train_loss, double* valid_loss,
-                int32_t* valid_predicted, int32_t* test_predicted, double* seconds) {
+// A network with its initial weights; null where memory is short.
+Network* nb201_new(const Job* job, const float* initial) {
     try {
-        Network network(*job, job->batch);
-        network.initialise(initial);
-        long done = 0;
-        *seconds = 0;
-        for (int epoch = 0; epoch < job->epochs; ++epoch) {
-            const double began = processor_seconds();
-            const int32_t* order = orders + long(epoch) * job->n_train;
-            double sum = 0;
-            int steps = 0;
-            for (int start = 0; start < job->n_train; start += job->batch, ++done, ++steps) {
-                const int images = std::min(job->batch, job->n_train - start);
-                sum += network.step(train, train_labels, order + start, images, rates[done], momenta[done], done == 0);
-            }
-            train_loss[epoch] = sum / steps;
-            *seconds += processor_seconds() - began;
-            int32_t* predicted = valid_predicted + long(epoch) * job->n_valid;
-            valid_loss[epoch] = network.predict(valid, valid_labels, job->n_valid, predicted) / job->n_valid;
-        }
-        network.predict(test, test_labels, job->n_test, test_predicted);
+        auto network = std::make_unique<Network>(*job, job->batch);
+        network->initialise(initial);
+        return network.release();
     } catch (const std::bad_alloc&) {
-        return 1;
+        return nullptr;
     }
-    return 0;
 }
 
-// Initial values, (2,): all weights of convolutions and classifier, and all parameters.
-void nb201_counts(const Job* job, int64_t* counts) {
-    const Network network(*job, 1);
-    counts[0] = network.initial_count();
-    counts[1] = network.size();
+void nb201_free(Network* network) { delete network; }
+
+// Numbers in `initial`, parameters, and numbers in what `nb201_state` and `nb201_trained` write, (4,).
+void nb201_counts(const Network* network, int64_t* counts) {
+    counts[0] = network->initial_count();
+    counts[1] = network->size();
+    counts[2] = network->state_count();
+    counts[3] = network->trained_count();
 }
 
-// Loss of one batch and its gradients, those of `initial` in the same order.
-float nb201_gradients(const Job* job, const float* initial, const float* pixels, const int32_t* labels, float* gradients) {
-    Network network(*job, job->batch);
-    network.initialise(initial);
-    std::vector<int32_t> chosen(job->batch);
-    for (int i = 0; i < job->batch; ++i) chosen[i] = i;
-    const float loss = network.step(pixels, labels, chosen.data(), job->batch, 0.0f, 0.0f, true);
-    network.gradients_in_torch_order(gradients);
+// One pass over n images (size, size, channels) in an order, with the rate and momentum of each step; the mean of the
+// steps' losses. Adds the seconds of this core.
+double nb201_epoch(Network* network, const float* pixels, const int32_t* labels, const int32_t* order, int n, const float* rates,
+                   const float* momenta, const int32_t* crops, const float* black, double* seconds) {
+    const double began = processor_seconds();
+    const Crops cropped{crops, black};
+    double sum = 0;
+    int steps = 0;
+    for (int start = 0; start < n; start += network->job().batch, ++steps) {
+        const int images = std::min(network->job().batch, n - start);
+        sum += network->step(pixels, labels, order + start, images, rates[steps], momenta[steps], crops ? &cropped : nullptr);
+    }
+    *seconds += processor_seconds() - began;
+    return sum / steps;
+}
+
+// Classes (n,) and mean loss of n images.
+double nb201_predict(Network* network, const float* pixels, const int32_t* labels, int n, int32_t* predicted) {
+    return network->predict(pixels, labels, n, predicted) / n;
+}
+
+// Writes everything that a step changes, and returns the number of steps.
+int64_t nb201_state(const Network* network, float* to) { return network->state(to); }
+void nb201_restore(Network* network, const float* from, int64_t steps) { network->restore(from, steps); }
+
+// Trained weights in the order of `initial`; then gamma, beta, running mean and variance of each normalisation.
+void nb201_trained(const Network* network, float* to) { network->trained(to); }
+
+// Mean loss of n images, and its gradients in the order of `initial`; the weights stay.
+float nb201_gradients(Network* network, const float* pixels, const int32_t* labels, int n, float* gradients) {
+    std::vector<int32_t> chosen(n);
+    for (int i = 0; i < n; ++i) chosen[i] = i;
+    const float loss = network->step(pixels, labels, chosen.data(), n, 0.0f, 0.0f);
+    network->gradients(gradients);
     return loss;
 }
 }

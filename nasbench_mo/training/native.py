@@ -10,20 +10,34 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import SpecError
+from nasbench_mo.errors import SpecError, require
 from nasbench_mo.space import space
 from nasbench_mo.space.nb201 import CONV1X1, CONV3X3, NB201, NONE, Skeleton
-from nasbench_mo.training.compiled import library
-from nasbench_mo.training.energy import EnergyMeter
+from nasbench_mo.training.checkpoint import Checkpoint, CheckpointFile
+from nasbench_mo.training.compiled import VERSION, library
+from nasbench_mo.training.energy import Energy, EnergyMeter
 from nasbench_mo.training.images import Images, ImageSet
 from nasbench_mo.training.metrics import scores
-from nasbench_mo.training.trainer import Recipe, TrainingResult, channel_statistics, image_orders, normalised
+from nasbench_mo.training.network import build_network
+from nasbench_mo.training.trainer import (
+    CROP_PADDING,
+    Recipe,
+    TrainingResult,
+    black_pixel,
+    channel_statistics,
+    diverged,
+    drawn_crops,
+    image_orders,
+    normalised,
+)
 
 #: Channels of a first stage that there are kernels for.
 CHANNELS = (8, 16)
@@ -34,10 +48,7 @@ class _Job(ctypes.Structure):
     _fields_ = (
         *(
             (name, ctypes.c_int32)
-            for name in (
-                *("image_size", "image_channels", "n_classes", "n_cells", "channels", "batch", "epochs"),
-                *("n_train", "n_valid", "n_test"),
-            )
+            for name in ("image_size", "image_channels", "n_classes", "n_cells", "channels", "batch")
         ),
         ("weight_decay", ctypes.c_float),
         ("operations", ctypes.c_int32 * 6),
@@ -55,21 +66,33 @@ class NativeTrainer:
     Raises
     ------
     SpecError
-        The recipe changes images or mixes precisions, its first stage is not 8 or 16 channels wide, or the images are
-        not of three channels and a multiple of 16 pixels.
+        The recipe mixes precisions, its first stage is not 8 or 16 channels wide, or the images are not of three
+        channels and a multiple of 16 pixels.
     MissingDependencyError
         There is no C++ compiler, or it refuses the program.
     """
+
+    device = "cpu"
 
     def __init__(self, images: ImageSet, *, recipe: Recipe) -> None:
         self.images = images = recipe.images(images)
         self.recipe = recipe
         self.skeleton = _checked(recipe.skeleton(images), recipe=recipe)
+        self.statistics = channel_statistics(images.train)
         self._library = library()
-        statistics = channel_statistics(images.train)
-        self._splits = [_prepared(split, statistics=statistics) for split in (images.train, images.valid, images.test)]
+        self._splits = [
+            _prepared(split, statistics=self.statistics) for split in (images.train, images.valid, images.test)
+        ]
 
-    def train(self, arch: str, *, seed: int) -> TrainingResult:
+    def train(
+        self,
+        arch: str,
+        *,
+        seed: int,
+        checkpoint: Path | None = None,
+        stop_when_diverged: bool = False,
+        keep: Callable[[Any], None] | None = None,
+    ) -> TrainingResult:
         """Train the (pruned) network of a cell.
 
         Parameters
@@ -78,6 +101,9 @@ class NativeTrainer:
             Published string.
         seed
             Of initial weights and order of images, below 2**32.
+        checkpoint, stop_when_diverged, keep
+            As in :meth:`Trainer.train <nasbench_mo.training.Trainer.train>`; with the first and the last, torch must be
+            installed: it writes the checkpoint, and what is kept is a torch network with the trained weights.
 
         Raises
         ------
@@ -85,77 +111,197 @@ class NativeTrainer:
             It is not in the space.
         SpecError
             It has no input-output path: there is nothing to train.
+        DivergedError, ArtifactError, RunError, MissingDependencyError
+            As in :meth:`Trainer.train <nasbench_mo.training.Trainer.train>`.
         """
         cell = _live(arch)
         meter = EnergyMeter()
-        job = self._job(cell)
-        (train, train_labels), (valid, valid_labels), (test, test_labels) = self._splits
-        initial = initial_weights(cell, skeleton=self.skeleton, seed=seed)
-        rates, momenta = learning_rates(self.recipe, n_images=len(train))
-        orders = np.concatenate(list(image_orders(self.recipe, n_images=len(train), seed=seed))).astype(np.int32)
-        epochs = self.recipe.epochs
-        train_loss, valid_loss = np.zeros(epochs), np.zeros(epochs)
-        classes = np.zeros((epochs, len(valid)), dtype=np.int32)
-        tested = np.zeros(len(test), dtype=np.int32)
-        seconds = ctypes.c_double()
-        meter.start()
-        failed = self._library.nb201_train(
-            ctypes.byref(job),
-            *_pointers(initial, rates, momenta, orders),
-            *_pointers(train, train_labels, valid, valid_labels, test, test_labels),
-            *_pointers(train_loss, valid_loss, classes, tested),
-            ctypes.byref(seconds),
+        network = self._network(cell, seed=seed)
+        stored = CheckpointFile(
+            checkpoint,
+            identity=self._identity(arch, seed=seed) if checkpoint else {},
+            parts={"network": network},
+            device=self.device,
         )
-        if failed:
-            raise MemoryError(f"not enough memory to train {arch} with batches of {self.recipe.batch_size} images")
+        valid_labels = self.images.valid.labels
+        curve: dict[str, list[float]] = {"train_loss": [], "valid_loss": [], "valid_error": []}
+        seconds, finished = 0.0, 0
+        if (done := _restored(stored)) is not None:
+            seconds, finished = done.seconds, done.epochs
+            curve = {name: list(values) for name, values in done.curve.items()}
+        rates, momenta = (
+            values.reshape(self.recipe.epochs, -1)
+            for values in learning_rates(self.recipe, n_images=len(self.images.train))
+        )
+        meter.start()
+        orders = image_orders(self.recipe, n_images=len(self.images.train), seed=seed)
+        for epoch, order in enumerate(orders, start=1):
+            if epoch <= finished:
+                continue
+            crops = self._crops(seed=seed, epoch=epoch)
+            loss, spent = network.epoch(
+                *self._splits[0], order=order, rates=rates[epoch - 1], momenta=momenta[epoch - 1], crops=crops
+            )
+            seconds += spent
+            curve["train_loss"].append(loss)
+            if stop_when_diverged and not np.isfinite(loss):
+                raise diverged(arch, seed=seed, loss=loss, epoch=epoch, recipe=self.recipe)
+            predicted, loss = network.predict(*self._splits[1])
+            curve["valid_loss"].append(loss)
+            curve["valid_error"].append(float(100 * np.mean(predicted != valid_labels)))
+            stored.save(epochs=epoch, seconds=seconds, curve=curve)
         energy = meter.stop()
-        n_classes = self.images.n_classes
+        if done is not None:
+            energy = Energy(joules=None, why_not="the training was continued from a checkpoint")
+            predicted, _ = network.predict(*self._splits[1])
+        tested, _ = network.predict(*self._splits[2])
+        if keep is not None:
+            keep(network.module(arch, skeleton=self.skeleton))
         return TrainingResult(
-            valid_error_percent=100 * (classes != valid_labels).mean(axis=1),
-            valid_loss=valid_loss,
-            train_loss=train_loss,
-            valid=scores(self.images.valid.labels, classes[-1].astype(np.int64), n_classes=n_classes),
-            test=scores(self.images.test.labels, tested.astype(np.int64), n_classes=n_classes),
-            train_seconds=seconds.value,
+            valid_error_percent=np.array(curve["valid_error"]),
+            valid_loss=np.array(curve["valid_loss"]),
+            train_loss=np.array(curve["train_loss"]),
+            valid=scores(valid_labels, predicted, n_classes=self.images.n_classes),
+            test=scores(self.images.test.labels, tested, n_classes=self.images.n_classes),
+            train_seconds=seconds,
             energy=energy,
-            n_parameters=int(self._counts(job)[1]),
+            n_parameters=network.n_parameters,
         )
 
     def gradients(self, arch: str, *, seed: int, n_images: int) -> tuple[float, NDArray[np.float32]]:
-        """Loss of the first training images with the initial weights, and its gradients in the order of
-        :func:`initial_weights`."""
-        cell = _live(arch)
-        job = self._job(cell)
-        job.batch = n_images
-        initial = initial_weights(cell, skeleton=self.skeleton, seed=seed)
-        gradients = np.zeros_like(initial)
+        """Loss of the first training images, at most a batch, with the initial weights.
+
+        With it its gradients in the order of :func:`initial_weights`.
+        """
         pixels, labels = self._splits[0]
-        loss = self._library.nb201_gradients(
-            ctypes.byref(job), *_pointers(initial, pixels[:n_images], labels[:n_images], gradients)
+        return self._network(_live(arch), seed=seed).gradients(pixels[:n_images], labels[:n_images])
+
+    def _network(self, cell: tuple[int, ...], *, seed: int) -> _NativeNetwork:
+        skeleton = self.skeleton
+        sizes = ("image_size", "image_channels", "n_classes", "n_cells", "channels")
+        job = _Job(
+            **{name: getattr(skeleton, name) for name in sizes},
+            batch=self.recipe.batch_size,
+            weight_decay=self.recipe.weight_decay,
+            operations=(ctypes.c_int32 * 6)(*cell),
+        )
+        return _NativeNetwork(self._library, job, initial_weights(cell, skeleton=skeleton, seed=seed))
+
+    def _crops(self, *, seed: int, epoch: int) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:
+        """Where each image of an epoch is cropped, and a black pixel."""
+        if self.recipe.augmentation == "none":
+            return None
+        corners, mirrored = drawn_crops(seed=seed, epoch=epoch, n_images=len(self.images.train))
+        return np.column_stack([corners - CROP_PADDING, mirrored]).astype(np.int32), black_pixel(self.statistics)
+
+    def _identity(self, arch: str, *, seed: int) -> dict[str, str]:
+        """What a checkpoint continues."""
+        return {
+            "engine": f"native {VERSION}",
+            "architecture": arch,
+            "seed": str(seed),
+            "recipe": repr(self.recipe),
+            "skeleton": repr(self.skeleton),
+            "images": self._fingerprint,
+        }
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return self.images.fingerprint
+
+
+class _NativeNetwork:
+    """One network in the compiled program's memory."""
+
+    def __init__(self, program: Any, job: _Job, initial: NDArray[np.float32]) -> None:
+        self._program = program
+        self._handle = ctypes.c_void_p(program.nb201_new(ctypes.byref(job), *_pointers(initial)))
+        if not self._handle:
+            raise MemoryError(f"not enough memory to train with batches of {job.batch} images")
+        counts = np.zeros(4, dtype=np.int64)
+        program.nb201_counts(self._handle, *_pointers(counts))
+        self._n_weights, self.n_parameters, self._n_state, self._n_trained = counts.tolist()
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self._program.nb201_free(self._handle)
+
+    def epoch(
+        self,
+        pixels: NDArray[np.float32],
+        labels: NDArray[np.int32],
+        *,
+        order: NDArray[np.int64],
+        rates: NDArray[np.float32],
+        momenta: NDArray[np.float32],
+        crops: tuple[NDArray[np.int32], NDArray[np.float32]] | None,
+    ) -> tuple[float, float]:
+        """Mean loss of the steps, and seconds."""
+        seconds = ctypes.c_double()
+        order, rates, momenta = order.astype(np.int32), np.ascontiguousarray(rates), np.ascontiguousarray(momenta)
+        loss = self._program.nb201_epoch(
+            self._handle,
+            *_pointers(pixels, labels, order),
+            ctypes.c_int(len(order)),
+            *_pointers(rates, momenta),
+            *(_pointers(*crops) if crops else (None, None)),
+            ctypes.byref(seconds),
+        )
+        return float(loss), seconds.value
+
+    def predict(self, pixels: NDArray[np.float32], labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], float]:
+        """Classes (n,) and mean loss."""
+        classes = np.zeros(len(labels), dtype=np.int32)
+        loss = self._program.nb201_predict(
+            self._handle, *_pointers(pixels, labels), ctypes.c_int(len(labels)), *_pointers(classes)
+        )
+        return classes.astype(np.int64), float(loss)
+
+    def gradients(self, pixels: NDArray[np.float32], labels: NDArray[np.int32]) -> tuple[float, NDArray[np.float32]]:
+        gradients = np.zeros(self._n_weights, dtype=np.float32)
+        loss = self._program.nb201_gradients(
+            self._handle, *_pointers(pixels, labels), ctypes.c_int(len(labels)), *_pointers(gradients)
         )
         return float(loss), gradients
 
-    def _job(self, cell: tuple[int, ...]) -> _Job:
-        recipe, images, skeleton = self.recipe, self.images, self.skeleton
-        return _Job(
-            image_size=skeleton.image_size,
-            image_channels=skeleton.image_channels,
-            n_classes=skeleton.n_classes,
-            n_cells=skeleton.n_cells,
-            channels=skeleton.channels,
-            batch=recipe.batch_size,
-            epochs=recipe.epochs,
-            n_train=len(images.train),
-            n_valid=len(images.valid),
-            n_test=len(images.test),
-            weight_decay=recipe.weight_decay,
-            operations=(ctypes.c_int32 * 6)(*cell),
-        )
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that training goes on from, as torch stores it."""
+        torch = require("torch", extra="train")
+        values = np.zeros(self._n_state, dtype=np.float32)
+        steps = self._program.nb201_state(self._handle, *_pointers(values))
+        return {"values": torch.from_numpy(values), "steps": steps}
 
-    def _counts(self, job: _Job) -> NDArray[np.int64]:
-        counts = np.zeros(2, dtype=np.int64)
-        self._library.nb201_counts(ctypes.byref(job), *_pointers(counts))
-        return counts
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        values = np.ascontiguousarray(state["values"].numpy(), dtype=np.float32)
+        if len(values) != self._n_state:
+            raise ValueError(f"expected {self._n_state} numbers, got {len(values)}")
+        self._program.nb201_restore(self._handle, *_pointers(values), ctypes.c_int64(state["steps"]))
+
+    def module(self, arch: str, *, skeleton: Skeleton) -> Any:
+        """The torch network with these weights."""
+        torch = require("torch", extra="train")
+        values = np.zeros(self._n_trained, dtype=np.float32)
+        self._program.nb201_trained(self._handle, *_pointers(values))
+        left = torch.from_numpy(values)
+        module = build_network(arch, skeleton=skeleton)
+        norms = [part for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+        targets = [p for p in module.parameters() if p.ndim == 4] + list(module.classifier.parameters())
+        targets += [part for n in norms for part in (n.weight, n.bias, n.running_mean, n.running_var)]
+        with torch.no_grad():
+            for target in targets:
+                part, left = left[: target.numel()], left[target.numel() :]
+                target.copy_(part.reshape(target.shape))
+        return module
+
+
+def _restored(stored: CheckpointFile) -> Checkpoint | None:
+    """What a checkpoint brings back; torch's generators, which it holds too, are left alone."""
+    if stored.path is None:
+        return None
+    torch = require("torch", extra="train")
+    with torch.random.fork_rng(devices=[]):
+        return stored.restore()
 
 
 def initial_weights(cell: tuple[int, ...], *, skeleton: Skeleton, seed: int) -> NDArray[np.float32]:
@@ -234,11 +380,8 @@ def _live(arch: str) -> tuple[int, ...]:
 
 
 def _checked(skeleton: Skeleton, *, recipe: Recipe) -> Skeleton:
-    if recipe.augmentation != "none" or recipe.mixed_precision:
-        raise SpecError(
-            "the native trainer takes unchanged images and single precision; expected a recipe with augmentation "
-            f"'none' and no mixed_precision, got {recipe}"
-        )
+    if recipe.mixed_precision:
+        raise SpecError(f"the native trainer knows single precision; expected no mixed_precision, got {recipe}")
     if skeleton.channels not in CHANNELS:
         raise SpecError(f"the native trainer has kernels for {CHANNELS} channels, got {skeleton.channels}")
     if skeleton.image_channels != 3 or skeleton.image_size % 16:

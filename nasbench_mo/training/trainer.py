@@ -312,10 +312,7 @@ class Trainer:
                 )
                 seconds += clock() - began
                 if stop_when_diverged and not np.isfinite(curve["train_loss"][-1]):
-                    raise DivergedError(
-                        f"the training loss of {arch} with seed {seed} is {curve['train_loss'][-1]} after epoch "
-                        f"{epoch} of {self.recipe.epochs}; expected a finite number: take a smaller learning rate"
-                    )
+                    raise diverged(arch, seed=seed, loss=curve["train_loss"][-1], epoch=epoch, recipe=self.recipe)
                 predicted, loss = _predict(network, self._valid)
                 curve["valid_loss"].append(loss)
                 curve["valid_error"].append(float(100 * np.mean(predicted != self.images.valid.labels)))
@@ -354,10 +351,8 @@ class Trainer:
         """What changes the images of an epoch: of a seed and an epoch the same, wherever a training was continued."""
         if self.recipe.augmentation == "none":
             return None
-        mean, deviation = self.statistics
-        black = (-mean / np.maximum(deviation, _LEAST_DEVIATION)).astype(np.float32)
-        rng = np.random.default_rng([seed, _AUGMENTATION_STREAM, epoch])
-        return Augmenter(rng, n_images=len(self.images.train), black=black, device=self.device)
+        crops = drawn_crops(seed=seed, epoch=epoch, n_images=len(self.images.train))
+        return Augmenter(*crops, black=black_pixel(self.statistics), device=self.device)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -450,20 +445,20 @@ class Augmenter:
 
     Parameters
     ----------
-    rng
-        Draws a crop and a side for every image.
-    n_images
-        Images of the epoch.
+    corners, mirrored
+        (n, 2) row and column of each crop in the padded image; (n,) whether it is mirrored.
     black
         (c,) value of a black pixel after normalisation, of the padding.
     device
         torch device of the images.
     """
 
-    def __init__(self, rng: np.random.Generator, *, n_images: int, black: NDArray[np.float32], device: str) -> None:
+    def __init__(
+        self, corners: NDArray[np.int64], mirrored: NDArray[np.bool_], *, black: NDArray[np.float32], device: str
+    ) -> None:
         torch = require("torch", extra="train")
-        self._corner = torch.from_numpy(rng.integers(0, 2 * CROP_PADDING + 1, (n_images, 2))).to(device)
-        self._mirrored = torch.from_numpy(rng.integers(0, 2, n_images).astype(bool)).to(device)
+        self._corner = torch.from_numpy(corners).to(device)
+        self._mirrored = torch.from_numpy(mirrored).to(device)
         self._black = torch.from_numpy(black).to(device)
 
     def __call__(self, pixels: Any, batch: Any) -> Any:
@@ -480,6 +475,28 @@ class Augmenter:
         columns = torch.where(self._mirrored[batch][:, None], columns.flip(1), columns)
         image = torch.arange(n, device=pixels.device)[:, None, None]
         return padded[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def drawn_crops(*, seed: int, epoch: int, n_images: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Corners (n, 2) of an epoch's crops in the padded images, and whether each is mirrored, (n,)."""
+    rng = np.random.default_rng([seed, _AUGMENTATION_STREAM, epoch])
+    corners = rng.integers(0, 2 * CROP_PADDING + 1, (n_images, 2))
+    return corners, rng.integers(0, 2, n_images).astype(bool)
+
+
+def black_pixel(statistics: tuple[NDArray[np.float32], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Value of a black pixel after normalisation, (c,)."""
+    mean, deviation = statistics
+    black: NDArray[np.float32] = (-mean / np.maximum(deviation, _LEAST_DEVIATION)).astype(np.float32)
+    return black
+
+
+def diverged(arch: str, *, seed: int, loss: float, epoch: int, recipe: Recipe) -> DivergedError:
+    """The error of a training whose loss is no number any more."""
+    return DivergedError(
+        f"the training loss of {arch} with seed {seed} is {loss} after epoch {epoch} of {recipe.epochs}; expected a "
+        "finite number: take a smaller learning rate"
+    )
 
 
 def channel_statistics(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
