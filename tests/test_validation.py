@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -585,6 +586,28 @@ def test_a_network_that_fails_is_reported_and_tried_again(folder, tmp_path, monk
     assert "failed" not in text
 
 
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="this machine has no C++ compiler")
+def test_the_native_engine_trains_the_same_networks_and_is_another_study(folder, tmp_path, monkeypatch, capsys):
+    write_images(tmp_path / "toy.npz", size=16)
+    monkeypatch.setattr("nasbench_mo.profiling.cpu.resident_mib", lambda model, n_threads: 1.0)
+    call = with_changes(arguments(folder, tmp_path / "native"), dataset=tmp_path / "toy.npz", engine="native")
+    code, _, error = command(capsys, monkeypatch, *call[1:])
+    assert code == 0, error
+    code, _, error = command(capsys, monkeypatch, *with_changes(call, engine="torch", out=tmp_path / "torch")[1:])
+    assert code == 0, error
+    reports = [json.loads((tmp_path / name / "report.json").read_text()) for name in ("native", "torch")]
+    for native, torch in zip(*(report["networks"] for report in reports), strict=True):
+        assert native["arch"] == torch["arch"]
+        assert native["trained"][0]["environment"].startswith("native ")
+        assert native["trained"][0]["n_parameters"] == torch["trained"][0]["n_parameters"]
+        first = [run["trained"][0]["train_loss"][0] for run in (native, torch)]  # later epochs part: chaos
+        assert first[0] == pytest.approx(first[1], rel=1e-2)
+    assert "by the native engine" in (tmp_path / "native" / "report.md").read_text()
+    code, _, error = command(capsys, monkeypatch, *with_changes(call, engine="torch")[1:])
+    assert code == 2
+    assert "holds another study" in error
+
+
 def test_a_killed_validation_goes_on(folder, tmp_path, monkeypatch, capsys):
     """SIGKILL after the first finished training: it is kept, and the same command makes the others."""
     import torch  # noqa: F401  # the child process needs it too
@@ -626,6 +649,7 @@ def test_jobs_and_results_travel_between_processes(folder):
         images_sha256="0",
         recipe=Recipe(),
         device="cpu",
+        engine="torch",
         file=folder / "a.json",
     )
     assert pickle.loads(pickle.dumps(job)) == job
@@ -661,6 +685,7 @@ def with_changes(call: list[str], **changes: object) -> list[str]:
         ({"dataset": "flat.npz"}, "must be square"),
         ({"device": "cuda"}, "no device 'cuda' here"),
         ({"device": "toaster"}, "no device 'toaster' here"),
+        ({"engine": "jax"}, "engine is one of torch, native; got 'jax'"),
         ({"seeds": "0,x"}, "--seeds expects integers"),
         ({"seeds": "0,0"}, "different seeds"),
         ({"out": "toy.npz"}, "is a file"),
@@ -701,8 +726,6 @@ def test_another_study_in_the_folder_is_refused(done, folder, monkeypatch, capsy
 
 
 def test_damaged_work_is_named(done, folder, tmp_path, monkeypatch, capsys):
-    import shutil
-
     shutil.copytree(done, tmp_path / "copy")
     victim = next((tmp_path / "copy" / "work").glob("*-seed1.json"))
     victim.write_text(victim.read_text()[:40])

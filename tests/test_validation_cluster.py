@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ pytest.importorskip("onnxruntime", reason="profiling needs the extra 'profile'")
 
 RECIPE = Recipe(channels=4, epochs=6, batch_size=30)
 VALUES = [[0.0, 1.0], [1.0, 0.0], [0.4, 0.4]]
+CONTINUED = "the training was continued from a checkpoint"
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +38,38 @@ def validated(out: Path, images: Path, **options: Any) -> Study:
     return validate(run, chosen_of(run, n=2), dataset=find_dataset(str(images)), out=out, recipe=RECIPE, **options)
 
 
-def kill_once(pid: int, checkpoints: Path, killed: list[int]) -> None:
-    """Kill a worker as soon as it has written a checkpoint."""
+def kill_once(pid: Callable[[], int], checkpoints: Path, killed: list[int], *, n_begun: int = 1) -> None:
+    """Kill a worker as soon as so many trainings have written a checkpoint."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not killed:
-        if list(checkpoints.glob("*.ckpt")):
-            os.kill(pid, signal.SIGKILL)
-            killed.append(pid)
+        if len(list(checkpoints.glob("*.ckpt"))) >= n_begun:
+            killed.append(pid())
+            os.kill(killed[0], signal.SIGKILL)
         time.sleep(0.01)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is of POSIX")
+def test_a_killed_local_process_costs_one_epoch_and_no_bit(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "_profiled", lambda wanted, **_: no_profile(wanted.archs))
+    whole = validated(tmp_path / "whole", images)
+    killed: list[int] = []
+
+    def a_worker() -> int:
+        pid = multiprocessing.active_children()[0].pid
+        assert pid is not None
+        return pid
+
+    checkpoints = tmp_path / "out" / "work" / study.CHECKPOINTS
+    killer = threading.Thread(target=kill_once, args=(a_worker, checkpoints, killed), kwargs={"n_begun": 2})
+    killer.start()
+    found = validated(tmp_path / "out", images, n_processes=2)
+    killer.join()
+    assert len(killed) == 1
+    assert all(same_training(a, b) for a, b in zip(found.trained, whole.trained, strict=True))
+    continued = [done for done in found.trained if done.no_joules_because == CONTINUED]
+    assert len(continued) == 1  # the killed one, and not from its start
 
 
 def test_a_killed_dask_worker_costs_one_epoch_and_no_bit(
@@ -60,14 +87,13 @@ def test_a_killed_dask_worker_costs_one_epoch_and_no_bit(
     ):
         checkpoints = tmp_path / "out" / "work" / study.CHECKPOINTS
         (pid,) = watcher.run(os.getpid).values()
-        killer = threading.Thread(target=kill_once, args=(pid, checkpoints, killed))
+        killer = threading.Thread(target=kill_once, args=(lambda: pid, checkpoints, killed))
         killer.start()
         found = validated(tmp_path / "out", images, scheduler=cluster.scheduler_address)
         killer.join()
     assert len(killed) == 1
     assert all(same_training(a, b) for a, b in zip(found.trained, whole.trained, strict=True))
-    because = "the training was continued from a checkpoint"
-    continued = [done for done in found.trained if done.no_joules_because == because]
+    continued = [done for done in found.trained if done.no_joules_because == CONTINUED]
     assert len(continued) == 1  # the killed one began where its checkpoint was, not at the start
 
 
@@ -102,7 +128,7 @@ def test_a_worker_trains_and_measures_and_a_failed_network_stops_nobody(
         again = validated(tmp_path / "out", images, scheduler=cluster.scheduler_address)
     assert [done.failure for done in found.trained] == ["FormatError: opset 13 lacks this operator", None]
     assert (found.profile.latency_us["p50"] > 0).all()
-    assert again.trained[0].no_joules_because == "the training was continued from a checkpoint"  # of its last epoch
+    assert again.trained[0].no_joules_because == CONTINUED  # of its last epoch
     assert again.trained[1] == found.trained[1]
     assert len(measured_by) == 1
     assert measured_by[0] != threading.main_thread().name

@@ -37,6 +37,7 @@ class ValidateRequest:
     precision: str = "fp32"
     threads: int = 1
     recipe: str | None = None
+    engine: str = "torch"
     append_to: Path | None = None
 
 
@@ -69,6 +70,7 @@ def validate(request: ValidateRequest, *, as_json: bool) -> None:
             recipe=recipe,
             seeds=seeds,
             device=request.train_on or ("cpu" if target.remote else request.device),
+            engine=request.engine,
             n_processes=request.n_processes,
             scheduler=request.scheduler,
             target=target,

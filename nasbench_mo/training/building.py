@@ -6,8 +6,9 @@ classes for every image; it is not trained.
 
 from __future__ import annotations
 
+import contextlib
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -27,7 +28,7 @@ from nasbench_mo.training.images import ImageSet
 from nasbench_mo.training.native import NativeTrainer
 from nasbench_mo.training.store import Training, TrainingStore, opened
 from nasbench_mo.training.table_spec import Engine, TrainedTableSpec
-from nasbench_mo.training.trainer import Trainer, TrainingResult
+from nasbench_mo.training.trainer import Recipe, Trainer, TrainingResult
 
 #: Trainings in a shard: what a kill can cost a process. Elsewhere than on a processor, a shard is trained at once.
 SHARD = 8
@@ -120,7 +121,7 @@ def train_topologies(
     FileNotFoundError
         The images are missing.
     """
-    check_engine(spec, device=device)
+    check_engine(spec.engine, device=device)
     folder = spec.image_folder(images)
     spec.read_images(folder)  # every error about images comes before the first process
     wanted = [(seed, int(code)) for seed in spec.seeds for code in topologies(nb201())]
@@ -143,8 +144,8 @@ def train_topologies(
     return len(wanted) - done
 
 
-def check_engine(spec: TrainedTableSpec, *, device: str) -> None:
-    """Refuse a device on which the specification's engine does not train, and a machine that lacks the engine.
+def check_engine(engine: Engine, *, device: str) -> None:
+    """Refuse a device on which an engine does not train, and a machine that lacks the engine.
 
     Raises
     ------
@@ -153,10 +154,10 @@ def check_engine(spec: TrainedTableSpec, *, device: str) -> None:
     MissingDependencyError
         torch is not installed, or there is no C++ compiler.
     """
-    if spec.engine == "torch":
+    if engine == "torch":
         check_device(device)
     elif device != "cpu":
-        raise SpecError(f"the networks of {spec.id} are trained by the native engine, on 'cpu'; got {device!r}")
+        raise SpecError(f"the native engine trains on the device 'cpu'; got {device!r}: train there with torch")
     else:
         library()
 
@@ -208,25 +209,32 @@ def _train_shard(shard: _Shard) -> list[Training]:
 AnyTrainer = Trainer | FusedTrainer | NativeTrainer
 
 
-def trainer_of(spec: TrainedTableSpec, *, images: ImageSet, device: str = "cpu") -> AnyTrainer:
-    """What trains the networks of a specification."""
-    if spec.engine == "native":
-        return NativeTrainer(images, recipe=spec.recipe)
+def trainer_of(engine: Engine, images: ImageSet, *, recipe: Recipe, device: str = "cpu") -> AnyTrainer:
+    """What trains networks of NAS-Bench-201 one after another; on another device than a processor, all at once."""
+    if engine == "native":
+        return NativeTrainer(images, recipe=recipe)
     kind = Trainer if device == "cpu" else FusedTrainer
-    return kind(images, recipe=spec.recipe, device=device)
+    return kind(images, recipe=recipe, device=device)
 
 
 def train_cells(trainer: AnyTrainer, cells: Sequence[str], *, seed: int) -> list[TrainingResult]:
-    """Train some cells on one thread: sums in another order would be other bits."""
+    """Train some cells."""
     if isinstance(trainer, NativeTrainer):
         return [trainer.train(cell, seed=seed) for cell in cells]
+    with one_thread():
+        if isinstance(trainer, FusedTrainer):
+            return trainer.train(cells, seed=seed)
+        return [trainer.train(cell, seed=seed) for cell in cells]
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """torch keeps to one thread: sums in another order would be other bits."""
     torch = require("torch", extra="train")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        if isinstance(trainer, FusedTrainer):
-            return trainer.train(cells, seed=seed)
-        return [trainer.train(cell, seed=seed) for cell in cells]
+        yield
     finally:
         torch.set_num_threads(threads)
 
@@ -240,7 +248,8 @@ def _kept_trainer(shard: _Shard) -> AnyTrainer:
     key = (spec.engine, spec.images_sha256, repr(spec.recipe), str(shard.images), shard.device)
     if key not in _kept:
         _kept.clear()
-        _kept[key] = trainer_of(spec, images=spec.read_images(shard.images), device=shard.device)
+        images = spec.read_images(shard.images)
+        _kept[key] = trainer_of(spec.engine, images, recipe=spec.recipe, device=shard.device)
     return _kept[key]
 
 

@@ -61,7 +61,8 @@ def render_markdown(report: Report) -> str:
         f"{len(report.networks)} networks trained on {study.dataset} ({study.n_images['train']:,} training, "
         f"{study.n_images['valid']:,} validation, {study.n_images['test']:,} test images) for {recipe.epochs} epochs, "
         f"{recipe.n_cells} cell{'s' if recipe.n_cells > 1 else ''} a stage, {recipe.channels} channels, seed"
-        f"{'s' if len(study.seeds) > 1 else ''} {', '.join(map(str, study.seeds))}, on {study.device}; latency on "
+        f"{'s' if len(study.seeds) > 1 else ''} {', '.join(map(str, study.seeds))}, on {study.device}"
+        f"{'' if study.engine == 'torch' else f' by the {study.engine} engine'}; latency on "
         f"{study.profile.device} with {study.profile.runtime}, batch 1, {study.profile.precision}"
         f"{_threads(study.profile)} (noise {number(study.profile.noise_percent)} %).",
         "## Findings",

@@ -148,8 +148,8 @@ def verify_table(
         raise SpecError(
             f"table {table.id!r} has {len(codes):,} trained topologies; expected 1 to as many, got {n_rows}"
         )
-    check_engine(spec, device="cpu")
-    trainer = trainer_of(spec, images=spec.read_images(images))
+    check_engine(spec.engine, device="cpu")
+    trainer = trainer_of(spec.engine, spec.read_images(images), recipe=spec.recipe)
     rng = np.random.default_rng(seed)
     chosen = rng.choice(codes, size=n_rows, replace=False)
     seeds = rng.choice(np.array(spec.seeds), size=n_rows)
