@@ -1,4 +1,5 @@
-// Trains one NAS-Bench-201 network in single precision on one core: the recipe of trainer.py, tensors with channels last.
+// Trains one NAS-Bench-201 network in single precision on one core: the recipe of trainer.py, tensors with channels
+// last.
 //
 // A tensor that a 3x3 convolution reads has a border of zeros. Nodes are rectified once for all their edges, batch
 // normalisations are added to the next node as they are computed, and a network in evaluation folds them into its
@@ -20,24 +21,29 @@
 #include <sys/mman.h>
 #endif
 
+#define INLINED __attribute__((always_inline))  // a lambda that is not would keep its vectors in memory
+
 namespace {
 
-template <int V> struct Lanes {
+template <int V>
+struct Lanes {
     typedef float type __attribute__((vector_size(4 * V), aligned(4)));
 };
 
 #ifdef __AVX512F__
-template <int C> constexpr int lanes = C % 16 == 0 ? 16 : 8;
+template <int C>
+constexpr int lanes = C % 16 == 0 ? 16 : 8;
 constexpr int ACCUMULATORS = 16;  // vector registers that hold sums
 #else
-template <int C> constexpr int lanes = 8;
+template <int C>
+constexpr int lanes = 8;
 constexpr int ACCUMULATORS = 8;
 #endif
 
-template <int N, class F> __attribute__((always_inline)) inline void unrolled(F&& f) {
-    [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-        (f(std::integral_constant<int, I>{}), ...);
-    }(std::make_integer_sequence<int, N>{});
+template <int N, class F>
+INLINED inline void unrolled(F&& f) {
+    [&]<int... I>(std::integer_sequence<int, I...>)
+        INLINED { (f(std::integral_constant<int, I>{}), ...); }(std::make_integer_sequence<int, N>{});
 }
 
 // A tensor (images, size, size, channels); `border` pixels of zeros around each image.
@@ -50,7 +56,7 @@ struct Tensor {
     float* at(int b) { return data + b * image(); }
 };
 
-// Zeroed memory in large pieces, on large pages where the system has them: walks through page tables cost a tenth.
+// Zeroed memory in large pieces, on large pages where the system has them.
 class Arena {
     struct Free {
         void operator()(float* p) const { std::free(p); }
@@ -96,28 +102,29 @@ void conv_tiles(const Tensor& in, const float* w, Tensor& out, int images, const
             for (int y = 0; y < out.size; ++y)
                 for (int x = 0; x < out.size; x += PX) {
                     vec acc[NB * PX];
-                    unrolled<NB * PX>([&](auto i) __attribute__((always_inline)) { acc[i] = vec{}; });
+                    unrolled<NB * PX>([&](auto i) INLINED { acc[i] = vec{}; });
                     for (int ky = 0; ky < K; ++ky)
                         for (int kx = 0; kx < K; ++kx) {
-                            const float* src = in.at(b) + (STRIDE * y + ky - K / 2) * in_row + long(STRIDE * x + kx - K / 2) * CI;
+                            const float* src =
+                                in.at(b) + (STRIDE * y + ky - K / 2) * in_row + long(STRIDE * x + kx - K / 2) * CI;
                             const float* tap = w + long((ky * K + kx) * CI) * CO + cb;
                             for (int ci = 0; ci < CI; ++ci) {
                                 vec wv[NB];
-                                unrolled<NB>([&](auto n) __attribute__((always_inline)) { wv[n] = *(const vec*)(tap + ci * CO + n * V); });
-                                unrolled<PX>([&](auto p) __attribute__((always_inline)) {
+                                unrolled<NB>([&](auto n) INLINED { wv[n] = *(const vec*)(tap + ci * CO + n * V); });
+                                unrolled<PX>([&](auto p) INLINED {
                                     const float s = src[p * STRIDE * CI + ci];
-                                    unrolled<NB>([&](auto n) __attribute__((always_inline)) { acc[p * NB + n] += wv[n] * s; });
+                                    unrolled<NB>([&](auto n) INLINED { acc[p * NB + n] += wv[n] * s; });
                                 });
                             }
                         }
                     float* dst = out.at(b) + y * out_row + long(x) * CO + cb;
-                    unrolled<NB>([&](auto n) __attribute__((always_inline)) {
+                    unrolled<NB>([&](auto n) INLINED {
                         vec a{}, c{};
                         if constexpr (EPI == AFFINE || EPI == ADD_AFFINE) {
                             a = *(const vec*)(scale + cb + n * V);
                             c = *(const vec*)(shift + cb + n * V);
                         }
-                        unrolled<PX>([&](auto p) __attribute__((always_inline)) {
+                        unrolled<PX>([&](auto p) INLINED {
                             vec* d = (vec*)(dst + p * CO + n * V);
                             vec value = acc[p * NB + n];
                             if constexpr (EPI == AFFINE || EPI == ADD_AFFINE) value = value * a + c;
@@ -129,7 +136,8 @@ void conv_tiles(const Tensor& in, const float* w, Tensor& out, int images, const
 }
 
 template <int CI, int CO, int K, int STRIDE, Epilogue EPI>
-void conv(const Tensor& in, const float* w, Tensor& out, int images, const float* scale = nullptr, const float* shift = nullptr) {
+void conv(const Tensor& in, const float* w, Tensor& out, int images, const float* scale = nullptr,
+          const float* shift = nullptr) {
     if (out.size % 8 == 0)
         conv_tiles<CI, CO, K, STRIDE, 8, EPI>(in, w, out, images, scale, shift);
     else
@@ -147,22 +155,24 @@ void conv_back_stride2_tiles(const Tensor& dout, const float* w, Tensor& din, in
                 for (int odd = 0; odd < 2; ++odd)
                     for (int x = 0; x < dout.size; x += PX) {
                         vec acc[PX];
-                        unrolled<PX>([&](auto i) __attribute__((always_inline)) { acc[i] = vec{}; });
+                        unrolled<PX>([&](auto i) INLINED { acc[i] = vec{}; });
                         for (int ky = (y + 1) % 2; ky < 3; ky += 2)
                             for (int kx = 1 - odd; kx < 3; kx += 2) {
-                                const float* src = dout.at(b) + (y + 1 - ky) / 2 * dout.row() + long(x + (odd + 1 - kx) / 2) * CO;
+                                const float* src =
+                                    dout.at(b) + (y + 1 - ky) / 2 * dout.row() + long(x + (odd + 1 - kx) / 2) * CO;
                                 const float* tap = w + long((ky * 3 + kx) * CO) * CI + cb;
                                 for (int co = 0; co < CO; ++co) {
                                     const vec wv = *(const vec*)(tap + co * CI);
-                                    unrolled<PX>([&](auto p) __attribute__((always_inline)) { acc[p] += wv * src[p * CO + co]; });
+                                    unrolled<PX>([&](auto p) INLINED { acc[p] += wv * src[p * CO + co]; });
                                 }
                             }
                         float* dst = din.at(b) + y * din.row() + long(2 * x + odd) * CI + cb;
-                        unrolled<PX>([&](auto p) __attribute__((always_inline)) { *(vec*)(dst + p * 2 * CI) += acc[p]; });
+                        unrolled<PX>([&](auto p) INLINED { *(vec*)(dst + p * 2 * CI) += acc[p]; });
                     }
 }
 
-template <int CI, int CO> void conv_back_stride2(const Tensor& dout, const float* w, Tensor& din, int images) {
+template <int CI, int CO>
+void conv_back_stride2(const Tensor& dout, const float* w, Tensor& din, int images) {
     if (dout.size % 8 == 0)
         conv_back_stride2_tiles<CI, CO, 8>(dout, w, din, images);
     else
@@ -183,29 +193,31 @@ void conv_weights(const Tensor& in, const Tensor& dout, float* dw, int images) {
                 for (int ci = 0; ci < CI; ci += CB)
                     for (int cb = 0; cb < CO; cb += V * NB) {
                         vec acc[CB * NB];
-                        unrolled<CB * NB>([&](auto i) __attribute__((always_inline)) { acc[i] = vec{}; });
+                        unrolled<CB * NB>([&](auto i) INLINED { acc[i] = vec{}; });
                         for (int b = first; b < last; ++b)
                             for (int y = 0; y < size; ++y) {
-                                const float* src = in.at(b) + (STRIDE * y + ky - K / 2) * in.row() + long(kx - K / 2) * CI + ci;
+                                const float* src =
+                                    in.at(b) + (STRIDE * y + ky - K / 2) * in.row() + long(kx - K / 2) * CI + ci;
                                 const float* d = dout.at(b) + y * dout.row() + cb;
                                 for (int x = 0; x < size; ++x, src += STRIDE * CI, d += CO) {
                                     vec dv[NB];
-                                    unrolled<NB>([&](auto n) __attribute__((always_inline)) { dv[n] = *(const vec*)(d + n * V); });
-                                    unrolled<CB>([&](auto c) __attribute__((always_inline)) {
-                                        unrolled<NB>([&](auto n) __attribute__((always_inline)) { acc[c * NB + n] += dv[n] * src[c]; });
+                                    unrolled<NB>([&](auto n) INLINED { dv[n] = *(const vec*)(d + n * V); });
+                                    unrolled<CB>([&](auto c) INLINED {
+                                        unrolled<NB>([&](auto n) INLINED { acc[c * NB + n] += dv[n] * src[c]; });
                                     });
                                 }
                             }
                         float* out = dw + long((ky * K + kx) * CI + ci) * CO + cb;
-                        unrolled<CB>([&](auto c) __attribute__((always_inline)) {
-                            unrolled<NB>([&](auto n) __attribute__((always_inline)) { *(vec*)(out + c * CO + n * V) += acc[c * NB + n]; });
+                        unrolled<CB>([&](auto c) INLINED {
+                            unrolled<NB>([&](auto n) INLINED { *(vec*)(out + c * CO + n * V) += acc[c * NB + n]; });
                         });
                     }
     }
 }
 
 // (K, K, CI, CO) to (K, K, CO, CI), with the taps in reverse order or as they are.
-template <int CI, int CO, int K> void transposed(const float* w, float* out, bool flip) {
+template <int CI, int CO, int K>
+void transposed(const float* w, float* out, bool flip) {
     for (int t = 0; t < K * K; ++t)
         for (int ci = 0; ci < CI; ++ci)
             for (int co = 0; co < CO; ++co)
@@ -229,20 +241,22 @@ struct Norm {
     }
 
     // Sums over images and pixels of f(values of 8 channels): in single precision over an image row, then in double.
-    template <int N, class F> void sums(int images, int size, double* out, F&& f) const {
-        std::vector<double> total; total.assign(N * channels, 0.0);
+    template <int N, class F>
+    void sums(int images, int size, double* out, F&& f) const {
+        std::vector<double> total;
+        total.assign(N * channels, 0.0);
         for (int b = 0; b < images; ++b)
             for (int y = 0; y < size; ++y)
                 for (int c = 0; c < channels; c += 8) {
                     v8 acc[N][4];
-                    unrolled<N * 4>([&](auto i) __attribute__((always_inline)) { acc[i / 4][i % 4] = v8{}; });
+                    unrolled<N * 4>([&](auto i) INLINED { acc[i / 4][i % 4] = v8{}; });
                     for (int x = 0; x < size; x += 4)
-                        unrolled<4>([&](auto p) __attribute__((always_inline)) {
+                        unrolled<4>([&](auto p) INLINED {
                             v8 values[N];
                             f(b, y, x + p, c, values);
-                            unrolled<N>([&](auto n) __attribute__((always_inline)) { acc[n][p] += values[n]; });
+                            unrolled<N>([&](auto n) INLINED { acc[n][p] += values[n]; });
                         });
-                    unrolled<N>([&](auto n) __attribute__((always_inline)) {
+                    unrolled<N>([&](auto n) INLINED {
                         const v8 sum = (acc[n][0] + acc[n][1]) + (acc[n][2] + acc[n][3]);
                         for (int i = 0; i < 8; ++i) total[n * channels + c + i] += sum[i];
                     });
@@ -253,11 +267,11 @@ struct Norm {
     void measure(const Tensor& z, int images) {
         const double n = double(images) * z.size * z.size;
         std::vector<double> sum(channels), squares(channels);
-        sums<1>(images, z.size, sum.data(), [&](int b, int y, int x, int c, v8* out) __attribute__((always_inline)) {
+        sums<1>(images, z.size, sum.data(), [&](int b, int y, int x, int c, v8* out) INLINED {
             out[0] = *(const v8*)(z.at(b) + y * z.row() + long(x) * channels + c);
         });
         for (int c = 0; c < channels; ++c) mean[c] = float(sum[c] / n);
-        sums<1>(images, z.size, squares.data(), [&](int b, int y, int x, int c, v8* out) __attribute__((always_inline)) {
+        sums<1>(images, z.size, squares.data(), [&](int b, int y, int x, int c, v8* out) INLINED {
             const v8 d = *(const v8*)(z.at(b) + y * z.row() + long(x) * channels + c) - *(const v8*)(mean.data() + c);
             out[0] = d * d;
         });
@@ -280,14 +294,19 @@ struct Norm {
 
     // out (+)= normalised z
     void apply(const Tensor& z, Tensor& out, int images, bool add) const {
-        each(z, images, [&](int b, long i, long o, int c) __attribute__((always_inline)) {
-            const v8 value = *(const v8*)(z.at(b) + i) * *(const v8*)(scale.data() + c) + *(const v8*)(shift.data() + c);
-            v8* d = (v8*)(out.at(b) + o);
-            *d = add ? *d + value : value;
-        }, out);
+        each(
+            z, images,
+            [&](int b, long i, long o, int c) INLINED {
+                const v8 value =
+                    *(const v8*)(z.at(b) + i) * *(const v8*)(scale.data() + c) + *(const v8*)(shift.data() + c);
+                v8* d = (v8*)(out.at(b) + o);
+                *d = add ? *d + value : value;
+            },
+            out);
     }
 
-    template <class F> void each(const Tensor& z, int images, F&& f, const Tensor& out) const {
+    template <class F>
+    void each(const Tensor& z, int images, F&& f, const Tensor& out) const {
         for (int b = 0; b < images; ++b)
             for (int y = 0; y < z.size; ++y)
                 for (int x = 0; x < z.size; ++x)
@@ -298,9 +317,10 @@ struct Norm {
     // dz from the gradient dy of the output; sets the gradients of gamma and beta.
     void back(const Tensor& z, const Tensor& dy, Tensor& dz, int images) {
         std::vector<double> both(2 * channels);
-        sums<2>(images, z.size, both.data(), [&](int b, int y, int x, int c, v8* out) __attribute__((always_inline)) {
+        sums<2>(images, z.size, both.data(), [&](int b, int y, int x, int c, v8* out) INLINED {
             out[0] = *(const v8*)(dy.at(b) + y * dy.row() + long(x) * channels + c);
-            out[1] = out[0] * (*(const v8*)(z.at(b) + y * z.row() + long(x) * channels + c) - *(const v8*)(mean.data() + c));
+            out[1] =
+                out[0] * (*(const v8*)(z.at(b) + y * z.row() + long(x) * channels + c) - *(const v8*)(mean.data() + c));
         });
         const double n = double(images) * z.size * z.size;
         std::vector<float> a(channels), slope(channels), constant(channels);
@@ -318,12 +338,14 @@ struct Norm {
                         const v8 g = *(const v8*)(dy.at(b) + y * dy.row() + long(x) * channels + c);
                         const v8 v = *(const v8*)(z.at(b) + y * z.row() + long(x) * channels + c);
                         *(v8*)(dz.at(b) + y * dz.row() + long(x) * channels + c) =
-                            g * *(const v8*)(a.data() + c) + (v * *(const v8*)(slope.data() + c) + *(const v8*)(constant.data() + c));
+                            g * *(const v8*)(a.data() + c) +
+                            (v * *(const v8*)(slope.data() + c) + *(const v8*)(constant.data() + c));
                     }
     }
 };
 
-template <class F> void rows(const Tensor& t, int images, F&& f) {
+template <class F>
+void rows(const Tensor& t, int images, F&& f) {
     for (int b = 0; b < images; ++b)
         for (int y = 0; y < t.size; ++y) f(b, y);
 }
@@ -384,7 +406,8 @@ struct Boxes {
                 for (int y = 0; y < size; ++y)
                     for (int px = 0; px < size; ++px)
                         for (int i = 0; i < c; i += 8)
-                            *(v8*)(scaled.data() + y * n + px * c + i) = *(const v8*)(source + y * x.row() + px * c + i) * shares[y * size + px];
+                            *(v8*)(scaled.data() + y * n + px * c + i) =
+                                *(const v8*)(source + y * x.row() + px * c + i) * shares[y * size + px];
                 source = scaled.data();
             }
             const long step = divide_after ? x.row() : n;
@@ -458,8 +481,7 @@ public:
         for (const auto& w : weights_) {
             for (int co = 0; co < w.co; ++co)
                 for (int ci = 0; ci < w.ci; ++ci)
-                    for (int t = 0; t < w.k * w.k; ++t)
-                        values_[w.offset + long(t * w.ci + ci) * w.co + co] = *from++;
+                    for (int t = 0; t < w.k * w.k; ++t) values_[w.offset + long(t * w.ci + ci) * w.co + co] = *from++;
         }
         const long n = long(job_.n_classes) * (last_width_ + 1);
         std::copy(from, from + n, values_.begin() + classifier_);
@@ -467,8 +489,8 @@ public:
     }
 
     // One step on some images; the mean loss.
-    float step(const float* pixels, const int32_t* labels, const int32_t* chosen, int images, float rate, float momentum,
-               const Crops* crops = nullptr) {
+    float step(const float* pixels, const int32_t* labels, const int32_t* chosen, int images, float rate,
+               float momentum, const Crops* crops = nullptr) {
         load(pixels, chosen, images, crops);
         forward(images, true);
         const float loss = head(labels, chosen, images);
@@ -510,7 +532,8 @@ public:
         torch_order(values_, to);
         to += initial_count();
         for (const auto& norm : norms_)
-            for (const float* part : {(const float*)norm.gamma, (const float*)norm.beta, norm.running_mean.data(), norm.running_var.data()})
+            for (const float* part :
+                 {(const float*)norm.gamma, (const float*)norm.beta, norm.running_mean.data(), norm.running_var.data()})
                 to = std::copy(part, part + norm.channels, to);
     }
 
@@ -528,7 +551,8 @@ public:
     int64_t state(float* to) const {
         to = std::copy(momentum_.begin(), momentum_.end(), std::copy(values_.begin(), values_.end(), to));
         for (const auto& norm : norms_)
-            to = std::copy(norm.running_var.begin(), norm.running_var.end(), std::copy(norm.running_mean.begin(), norm.running_mean.end(), to));
+            to = std::copy(norm.running_var.begin(), norm.running_var.end(),
+                           std::copy(norm.running_mean.begin(), norm.running_mean.end(), to));
         return steps_;
     }
     void restore(const float* from, int64_t steps) {
@@ -715,12 +739,21 @@ private:
         }
     }
 
-    template <class F> static void with_width(int width, F&& f) {
+    template <class F>
+    static void with_width(int width, F&& f) {
         switch (width) {
-            case 8: f(std::integral_constant<int, 8>{}); break;
-            case 16: f(std::integral_constant<int, 16>{}); break;
-            case 32: f(std::integral_constant<int, 32>{}); break;
-            case 64: f(std::integral_constant<int, 64>{}); break;
+            case 8:
+                f(std::integral_constant<int, 8>{});
+                break;
+            case 16:
+                f(std::integral_constant<int, 16>{});
+                break;
+            case 32:
+                f(std::integral_constant<int, 32>{});
+                break;
+            case 64:
+                f(std::integral_constant<int, 64>{});
+                break;
         }
     }
 
@@ -738,7 +771,8 @@ private:
             } else {
                 Reduction& r = reductions_[(i + 1) / job_.n_cells - 1];
                 with_width(r.width, [&](auto c) {
-                    if constexpr (c < 64) reduction_forward<c>(r, cells_[i].node[3], cells_[i + 1].node[0], images, training);
+                    if constexpr (c < 64)
+                        reduction_forward<c>(r, cells_[i].node[3], cells_[i + 1].node[0], images, training);
                 });
             }
         }
@@ -752,18 +786,24 @@ private:
                 Tensor& to = c.node[target];
                 const bool add = begun[target];
                 begun[target] = true;
-                if (e.op == SKIP) copy(c.node[e.source], to, images, add);
-                else if (e.op == POOL) boxes_.run(c.node[e.source], to, images, true, add);
-                else with_width(c.width, [&](auto w) {
-                    if (e.op == CONV1) conv_norm<w, w, 1, 1>(c.relu[e.source], e.weights, e.norm, e.z, to, images, training, add);
-                    else conv_norm<w, w, 3, 1>(c.relu[e.source], e.weights, e.norm, e.z, to, images, training, add);
-                });
+                if (e.op == SKIP)
+                    copy(c.node[e.source], to, images, add);
+                else if (e.op == POOL)
+                    boxes_.run(c.node[e.source], to, images, true, add);
+                else
+                    with_width(c.width, [&](auto w) {
+                        if (e.op == CONV1)
+                            conv_norm<w, w, 1, 1>(c.relu[e.source], e.weights, e.norm, e.z, to, images, training, add);
+                        else
+                            conv_norm<w, w, 3, 1>(c.relu[e.source], e.weights, e.norm, e.z, to, images, training, add);
+                    });
             }
             if (c.needs_relu[target]) rectify(c.node[target], c.relu[target], images);
         }
     }
 
-    template <int C> void reduction_forward(Reduction& r, const Tensor& x, Tensor& out, int images, bool training) {
+    template <int C>
+    void reduction_forward(Reduction& r, const Tensor& x, Tensor& out, int images, bool training) {
         rectify(x, r.relu, images);
         conv_norm<C, 2 * C, 3, 2>(r.relu, r.first, r.norm1, r.z1, r.y1, images, training, false);
         rectify(r.y1, r.relu1, images);
@@ -773,7 +813,9 @@ private:
             float* d = r.pooled.at(b) + y * r.pooled.row();
             for (int px = 0; px < r.pooled.size; ++px)
                 for (int i = 0; i < C; ++i)
-                    d[px * C + i] = ((a[2 * px * C + i] + a[(2 * px + 1) * C + i]) + (s[2 * px * C + i] + s[(2 * px + 1) * C + i])) * 0.25f;
+                    d[px * C + i] = ((a[2 * px * C + i] + a[(2 * px + 1) * C + i]) +
+                                     (s[2 * px * C + i] + s[(2 * px + 1) * C + i])) *
+                                    0.25f;
         });
         conv<C, 2 * C, 1, 1, ADD>(r.pooled, value(r.shortcut), out, images);
     }
@@ -861,13 +903,15 @@ private:
             Tensor& d = cells_[i].dnode[0];
             if (i == 0) {
                 norms_[stem_norm_].back(stem_z_, d, stem_dz_, images);
-                with_width(job_.channels, [&](auto c) { conv_weights<3, c, 3, 1>(images_, stem_dz_, gradient(stem_), images); });
+                with_width(job_.channels,
+                           [&](auto c) { conv_weights<3, c, 3, 1>(images_, stem_dz_, gradient(stem_), images); });
             } else if (cells_[i - 1].width == cells_[i].width) {
                 copy(d, cells_[i - 1].dnode[3], images, false);
             } else {
                 Reduction& r = reductions_[i / job_.n_cells - 1];
                 with_width(r.width, [&](auto c) {
-                    if constexpr (c < 64) reduction_backward<c>(r, cells_[i - 1].node[3], d, cells_[i - 1].dnode[3], images);
+                    if constexpr (c < 64)
+                        reduction_backward<c>(r, cells_[i - 1].node[3], d, cells_[i - 1].dnode[3], images);
                 });
             }
         }
@@ -893,8 +937,10 @@ private:
                 } else {
                     norms_[e.norm].back(e.z, dy, c.dz, images);
                     with_width(c.width, [&](auto w) {
-                        if (e.op == CONV1) edge_back<w, 1>(c, e, images, rectified[e.source]);
-                        else edge_back<w, 3>(c, e, images, rectified[e.source]);
+                        if (e.op == CONV1)
+                            edge_back<w, 1>(c, e, images, rectified[e.source]);
+                        else
+                            edge_back<w, 3>(c, e, images, rectified[e.source]);
                     });
                     rectified[e.source] = true;
                 }
@@ -902,14 +948,18 @@ private:
         }
     }
 
-    template <int C, int K> void edge_back(Cell& c, Edge& e, int images, bool add) {
+    template <int C, int K>
+    void edge_back(Cell& c, Edge& e, int images, bool add) {
         conv_weights<C, C, K, 1>(c.relu[e.source], c.dz, gradient(e.weights), images);
         transposed<C, C, K>(value(e.weights), turned_.data(), true);
-        if (add) conv<C, C, K, 1, ADD>(c.dz, turned_.data(), c.dr[e.source], images);
-        else conv<C, C, K, 1, STORE>(c.dz, turned_.data(), c.dr[e.source], images);
+        if (add)
+            conv<C, C, K, 1, ADD>(c.dz, turned_.data(), c.dr[e.source], images);
+        else
+            conv<C, C, K, 1, STORE>(c.dz, turned_.data(), c.dr[e.source], images);
     }
 
-    template <int C> void reduction_backward(Reduction& r, const Tensor& x, const Tensor& d, Tensor& dx, int images) {
+    template <int C>
+    void reduction_backward(Reduction& r, const Tensor& x, const Tensor& d, Tensor& dx, int images) {
         norms_[r.norm2].back(r.z2, d, r.dz2, images);
         conv_weights<2 * C, 2 * C, 3, 1>(r.relu1, r.dz2, gradient(r.second), images);
         transposed<2 * C, 2 * C, 3>(value(r.second), turned_.data(), true);
@@ -987,15 +1037,17 @@ void nb201_counts(const Network* network, int64_t* counts) {
 
 // One pass over n images (size, size, channels) in an order, with the rate and momentum of each step; the mean of the
 // steps' losses. Adds the seconds of this core.
-double nb201_epoch(Network* network, const float* pixels, const int32_t* labels, const int32_t* order, int n, const float* rates,
-                   const float* momenta, const int32_t* crops, const float* black, double* seconds) {
+double nb201_epoch(Network* network, const float* pixels, const int32_t* labels, const int32_t* order, int n,
+                   const float* rates, const float* momenta, const int32_t* crops, const float* black,
+                   double* seconds) {
     const double began = processor_seconds();
     const Crops cropped{crops, black};
     double sum = 0;
     int steps = 0;
     for (int start = 0; start < n; start += network->job().batch, ++steps) {
         const int images = std::min(network->job().batch, n - start);
-        sum += network->step(pixels, labels, order + start, images, rates[steps], momenta[steps], crops ? &cropped : nullptr);
+        sum += network->step(pixels, labels, order + start, images, rates[steps], momenta[steps],
+                             crops ? &cropped : nullptr);
     }
     *seconds += processor_seconds() - began;
     return sum / steps;
