@@ -436,6 +436,8 @@ def test_the_card_says_what_the_table_shows(
     assert card["trained_on"] == ["nowhere"]
     assert card["energy"] == ["invented"]
     assert card["latency"]["noise_floor_percent"] == 0.5
+    assert card["noise_floor"] == "0.5 % between two halves of the turns"
+    assert [(o["name"], o["device"]) for o in card["objectives"]] == [("latency_cpu", "a processor")]
     text = (folder / "card.md").read_text(encoding="utf-8")
     assert "table verify nb201-toy-v1" in text
     assert (folder / "spec.yaml").is_file()

@@ -187,4 +187,6 @@ def _noise(objective: Mapping[str, Any], *, card: Mapping[str, Any], modelled: b
     if isinstance(figures, list):  # of a measured device: one entry a column that was measured twice
         own = [f["second_pass_against_first"] for f in figures if f["column"] == column]
         return f"{own[0]['mape_percent']:.1f} % between two passes" if own else NOT_STATED
+    if objective["kind"] == "modelled":
+        return "none: a formula"
     return str(card.get("noise_floor") or ("none: a formula" if modelled else NOT_STATED))
