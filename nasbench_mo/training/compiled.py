@@ -21,7 +21,7 @@ from nasbench_mo.hardware import processor_name
 
 #: Of the bits: another number where the same seed gives other ones.
 VERSION = 1
-#: Contraction gives every compiler the same fused multiply-adds.
+#: Contraction gives GCC and Clang the same fused multiply-adds, and so the same bits.
 _FLAGS = ("-std=c++20", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared")
 #: What the vector instructions of a level need, by the names of /proc/cpuinfo; the best level first.
 LEVELS = {
@@ -75,7 +75,7 @@ def _compile(name: str, source: bytes, *, flags: tuple[str, ...], path: Path) ->
             lines = done.stderr.splitlines()
             reason = next((line for line in lines if "error" in line), lines[0] if lines else "no reason given")
             raise MissingDependencyError(
-                f"{name} cannot compile the native trainer ({reason.strip()[:200]}); it needs GCC 11, Clang 14 or "
+                f"{name} cannot compile the native trainer ({reason.strip()[:200]}); it needs GCC 12, Clang 14 or "
                 f"newer: set CXX to one, {_INSTEAD}"
             )
         made.replace(path)  # another process may have been as fast: with the same bytes
