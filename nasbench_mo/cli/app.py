@@ -232,7 +232,7 @@ def validate(
     ] = None,
     engine: Annotated[
         str,
-        typer.Option(help="What trains: torch; or native, on a CPU 2 to 3 times as fast for small networks."),
+        typer.Option(help="What trains: torch; or native, on a CPU three times as fast for small networks."),
     ] = "torch",
     append_to: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Native table that the measured rows are added to.")

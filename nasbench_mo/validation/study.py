@@ -245,7 +245,7 @@ def validate(
         torch device.
     engine
         What trains: ``"torch"``, or ``"native"`` (:class:`nasbench_mo.training.native.NativeTrainer`), on a processor
-        2 to 3 times as fast for small networks.
+        three times as fast for small networks.
     n_processes, scheduler
         Local processes with one thread each, or a Dask cluster (see :class:`nasbench_mo.cluster.Executor`), whose
         workers must see the image files and ``out``, where their checkpoints are. When all trainings are done, one of
