@@ -200,6 +200,17 @@ def test_gtsrb16_is_that_of_the_embedded_table(shared):
     assert found.path == (shared / "gtsrb32").resolve()
 
 
+def test_all_traffic_signs_hold_the_table_s_sample_and_validate_on_the_same_signs(shared):
+    pytest.importorskip("PIL", reason="images need the extra 'train'")
+    sample, everything = (find_dataset(name).read() for name in ("gtsrb16", "gtsrb16-all"))
+    assert everything.name == "gtsrb16-all"
+    assert (len(everything.train), len(everything.valid), len(everything.test)) == (6671, 1170, 12630)
+    np.testing.assert_array_equal(everything.valid.pixels, sample.valid.pixels)
+    known = {image.tobytes() for image in everything.train.pixels}
+    assert all(image.tobytes() in known for image in sample.train.pixels)
+    assert find_dataset("gtsrb32-all").read().train.pixels.shape == (6671, 32, 32, 3)
+
+
 def test_images_that_the_network_cannot_halve_are_refused(tmp_path):
     images = find_dataset(str(write_images(tmp_path / "odd.npz", size=10))).read()
     with pytest.raises(SpecError, match="multiple of 4"):
@@ -679,7 +690,7 @@ def with_changes(call: list[str], **changes: object) -> list[str]:
         ({"run": "nowhere.parquet"}, "nowhere.parquet does not exist"),
         ({"run": "toy.npz"}, "not a readable run file"),
         ({"dataset": "none.npz"}, "none.npz does not exist"),
-        ({"dataset": "mnist"}, "the image sets are digits, gtsrb16, cifar10, openml:NAME"),
+        ({"dataset": "mnist"}, "the image sets are digits, gtsrb16, gtsrb16-all, gtsrb32-all, cifar10, openml:NAME"),
         ({"dataset": "cifar10", "images": "."}, "has neither cifar10_jpeg.npz"),
         ({"dataset": "odd.npz"}, "must be a multiple of 4"),
         ({"dataset": "flat.npz"}, "must be square"),

@@ -197,7 +197,12 @@ def replay(
 @app.command()
 def validate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run file of a search, run.parquet.")],
-    dataset: Annotated[str, typer.Option(help="digits, gtsrb16, cifar10, openml:NAME, or the path of an NPZ file.")],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="digits, gtsrb16, gtsrb16-all, gtsrb32-all, cifar10, openml:NAME, or the path of an NPZ file."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the report and of unfinished work.")],
     top: Annotated[int, typer.Option(help="Networks of the front.", min=1)] = 6,
     device: Annotated[

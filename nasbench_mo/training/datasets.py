@@ -5,6 +5,7 @@ A name travels to other processes and machines; the images themselves are read t
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import os
@@ -21,8 +22,8 @@ from nasbench_mo.bounded import load_arrays
 from nasbench_mo.errors import ArtifactError, DownloadError, FormatError, SpecError, did_you_mean, require
 from nasbench_mo.sources.safe_pickle import load_file
 from nasbench_mo.space.nb201 import Skeleton
-from nasbench_mo.training.images import Images, ImageSet, read_arrays
-from nasbench_mo.training.table_spec import TrainedTableSpec, find_specification
+from nasbench_mo.training.images import Images, ImageSet, read_arrays, read_gtsrb
+from nasbench_mo.training.table_spec import GtsrbImages, TrainedTableSpec, find_specification
 from nasbench_mo.training.trainer import Recipe
 
 _SHARED = "NASBENCH_MO_SHARED"
@@ -30,7 +31,9 @@ _SHARED = "NASBENCH_MO_SHARED"
 _SPLIT_SEED = 0
 
 DIGITS, GTSRB16, CIFAR10 = "digits", "gtsrb16", "cifar10"
-DATASETS: tuple[str, ...] = (DIGITS, GTSRB16, CIFAR10)
+#: All traffic signs of the files, not the table's sample of them; the same signs are validated on. Name to size.
+GTSRB_ALL: Mapping[str, int] = {"gtsrb16-all": 16, "gtsrb32-all": 32}
+DATASETS: tuple[str, ...] = (DIGITS, GTSRB16, *GTSRB_ALL, CIFAR10)
 #: What a name begins with that OpenML is asked for: ``openml:mnist_784``, or ``openml:554`` by number.
 OPENML = "openml:"
 
@@ -60,7 +63,7 @@ class Dataset:
     Parameters
     ----------
     name
-        ``digits``, ``gtsrb16``, ``cifar10``, ``openml:...``, or the stem of the user's NPZ file.
+        One of :data:`DATASETS`, ``openml:...``, or the stem of the user's NPZ file.
     path
         Folder of the image files, or the user's NPZ file; None where no file is needed.
     recipe
@@ -91,6 +94,8 @@ class Dataset:
             return read_arrays(self.path, name=self.name)
         if self.name == GTSRB16:
             return _gtsrb16().read_images(self.path)
+        if self.name in GTSRB_ALL:
+            return read_all_gtsrb(self.path, name=self.name)
         return read_cifar10(self.path)
 
 
@@ -114,7 +119,7 @@ def find_dataset(name: str, *, folder: Path | None = None) -> Dataset:
     """
     if name == DIGITS:
         return Dataset(name=name, path=None, recipe=_RECIPES[DIGITS])
-    if name == GTSRB16:
+    if name == GTSRB16 or name in GTSRB_ALL:
         specification = _gtsrb16()
         return Dataset(name=name, path=specification.image_folder(folder).resolve(), recipe=specification.recipe)
     if name == CIFAR10:
@@ -272,6 +277,22 @@ def read_cifar10(folder: Path) -> ImageSet:
         valid=_chosen(trained, trained_labels, valid),
         test=Images(pixels=pixels[is_test], labels=labels[is_test].astype(np.int64)),
     )
+
+
+def read_all_gtsrb(folder: Path, *, name: str) -> ImageSet:
+    """All traffic signs of the files, split by the same tracks as the table's sample.
+
+    Parameters
+    ----------
+    folder
+        As in :func:`.read_gtsrb`, whose errors these are.
+    name
+        One of :data:`GTSRB_ALL`.
+    """
+    sample = _gtsrb16().images
+    assert isinstance(sample, GtsrbImages)
+    found = read_gtsrb(folder, image_size=GTSRB_ALL[name], valid_share=sample.valid_share, split_seed=sample.split_seed)
+    return dataclasses.replace(found, name=name)
 
 
 def _gtsrb16() -> TrainedTableSpec:
