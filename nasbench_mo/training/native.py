@@ -8,12 +8,13 @@ a few hundred steps make as large as another seed does; among processors and vec
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,9 @@ from numpy.typing import NDArray
 from nasbench_mo.errors import SpecError, require
 from nasbench_mo.space import space
 from nasbench_mo.space.nb201 import CONV1X1, CONV3X3, NB201, NONE, Skeleton
-from nasbench_mo.training.checkpoint import Checkpoint, CheckpointFile
+from nasbench_mo.training.checkpoint import CheckpointFile
 from nasbench_mo.training.compiled import VERSION, library
-from nasbench_mo.training.energy import Energy, EnergyMeter
 from nasbench_mo.training.images import Images, ImageSet
-from nasbench_mo.training.metrics import scores
 from nasbench_mo.training.network import build_network
 from nasbench_mo.training.trainer import (
     CROP_PADDING,
@@ -33,9 +32,8 @@ from nasbench_mo.training.trainer import (
     TrainingResult,
     black_pixel,
     channel_statistics,
-    diverged,
     drawn_crops,
-    image_orders,
+    follow,
     normalised,
 )
 
@@ -80,9 +78,9 @@ class NativeTrainer:
         self.skeleton = _checked(recipe.skeleton(images), recipe=recipe)
         self.statistics = channel_statistics(images.train)
         self._library = library()
-        self._splits = [
-            _prepared(split, statistics=self.statistics) for split in (images.train, images.valid, images.test)
-        ]
+        self.splits = {
+            name: _prepared(getattr(images, name), statistics=self.statistics) for name in ("train", "valid", "test")
+        }
 
     def train(
         self,
@@ -114,66 +112,33 @@ class NativeTrainer:
         DivergedError, ArtifactError, RunError, MissingDependencyError
             As in :meth:`Trainer.train <nasbench_mo.training.Trainer.train>`.
         """
-        cell = _live(arch)
-        meter = EnergyMeter()
-        network = self._network(cell, seed=seed)
+        network = self._network(_live(arch), seed=seed)
         stored = CheckpointFile(
             checkpoint,
             identity=self._identity(arch, seed=seed) if checkpoint else {},
             parts={"network": network},
             device=self.device,
         )
-        valid_labels = self.images.valid.labels
-        curve: dict[str, list[float]] = {"train_loss": [], "valid_loss": [], "valid_error": []}
-        seconds, finished = 0.0, 0
-        if (done := _restored(stored)) is not None:
-            seconds, finished = done.seconds, done.epochs
-            curve = {name: list(values) for name, values in done.curve.items()}
-        rates, momenta = (
-            values.reshape(self.recipe.epochs, -1)
-            for values in learning_rates(self.recipe, n_images=len(self.images.train))
-        )
-        meter.start()
-        orders = image_orders(self.recipe, n_images=len(self.images.train), seed=seed)
-        for epoch, order in enumerate(orders, start=1):
-            if epoch <= finished:
-                continue
-            crops = self._crops(seed=seed, epoch=epoch)
-            loss, spent = network.epoch(
-                *self._splits[0], order=order, rates=rates[epoch - 1], momenta=momenta[epoch - 1], crops=crops
+        with _generators_kept(checkpoint):
+            result = follow(
+                _NativePasses(self, network, seed=seed),
+                stored,
+                arch=arch,
+                images=self.images,
+                recipe=self.recipe,
+                seed=seed,
+                stop_when_diverged=stop_when_diverged,
             )
-            seconds += spent
-            curve["train_loss"].append(loss)
-            if stop_when_diverged and not np.isfinite(loss):
-                raise diverged(arch, seed=seed, loss=loss, epoch=epoch, recipe=self.recipe)
-            predicted, loss = network.predict(*self._splits[1])
-            curve["valid_loss"].append(loss)
-            curve["valid_error"].append(float(100 * np.mean(predicted != valid_labels)))
-            stored.save(epochs=epoch, seconds=seconds, curve=curve)
-        energy = meter.stop()
-        if done is not None:
-            energy = Energy(joules=None, why_not="the training was continued from a checkpoint")
-            predicted, _ = network.predict(*self._splits[1])
-        tested, _ = network.predict(*self._splits[2])
         if keep is not None:
             keep(network.module(arch, skeleton=self.skeleton))
-        return TrainingResult(
-            valid_error_percent=np.array(curve["valid_error"]),
-            valid_loss=np.array(curve["valid_loss"]),
-            train_loss=np.array(curve["train_loss"]),
-            valid=scores(valid_labels, predicted, n_classes=self.images.n_classes),
-            test=scores(self.images.test.labels, tested, n_classes=self.images.n_classes),
-            train_seconds=seconds,
-            energy=energy,
-            n_parameters=network.n_parameters,
-        )
+        return result
 
     def gradients(self, arch: str, *, seed: int, n_images: int) -> tuple[float, NDArray[np.float32]]:
         """Loss of the first training images, at most a batch, with the initial weights.
 
         With it its gradients in the order of :func:`initial_weights`.
         """
-        pixels, labels = self._splits[0]
+        pixels, labels = self.splits["train"]
         return self._network(_live(arch), seed=seed).gradients(pixels[:n_images], labels[:n_images])
 
     def _network(self, cell: tuple[int, ...], *, seed: int) -> _NativeNetwork:
@@ -186,13 +151,6 @@ class NativeTrainer:
             operations=(ctypes.c_int32 * 6)(*cell),
         )
         return _NativeNetwork(self._library, job, initial_weights(cell, skeleton=skeleton, seed=seed))
-
-    def _crops(self, *, seed: int, epoch: int) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:
-        """Where each image of an epoch is cropped, and a black pixel."""
-        if self.recipe.augmentation == "none":
-            return None
-        corners, mirrored = drawn_crops(seed=seed, epoch=epoch, n_images=len(self.images.train))
-        return np.column_stack([corners - CROP_PADDING, mirrored]).astype(np.int32), black_pixel(self.statistics)
 
     def _identity(self, arch: str, *, seed: int) -> dict[str, str]:
         """What a checkpoint continues."""
@@ -208,6 +166,44 @@ class NativeTrainer:
     @cached_property
     def _fingerprint(self) -> str:
         return self.images.fingerprint
+
+
+class _NativePasses:
+    """A network of the program, on a trainer's images."""
+
+    def __init__(self, trainer: NativeTrainer, network: _NativeNetwork, *, seed: int) -> None:
+        self._trainer = trainer
+        self._network = network
+        self._seed = seed
+        self._n_images = len(trainer.images.train)
+        self._rates, self._momenta = (
+            values.reshape(trainer.recipe.epochs, -1)
+            for values in learning_rates(trainer.recipe, n_images=self._n_images)
+        )
+
+    @property
+    def n_parameters(self) -> int:
+        return self._network.n_parameters
+
+    def epoch(self, epoch: int, order: NDArray[np.int64]) -> tuple[float, float]:
+        return self._network.epoch(
+            *self._trainer.splits["train"],
+            order=order,
+            rates=self._rates[epoch - 1],
+            momenta=self._momenta[epoch - 1],
+            crops=self._crops(epoch),
+        )
+
+    def predict(self, split: Literal["valid", "test"]) -> tuple[NDArray[np.int64], float]:
+        return self._network.predict(*self._trainer.splits[split])
+
+    def _crops(self, epoch: int) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:
+        """Where each image of an epoch is cropped, and a black pixel."""
+        if self._trainer.recipe.augmentation == "none":
+            return None
+        corners, mirrored = drawn_crops(seed=self._seed, epoch=epoch, n_images=self._n_images)
+        moves = np.column_stack([corners - CROP_PADDING, mirrored]).astype(np.int32)
+        return moves, black_pixel(self._trainer.statistics)
 
 
 class _NativeNetwork:
@@ -295,13 +291,12 @@ class _NativeNetwork:
         return module
 
 
-def _restored(stored: CheckpointFile) -> Checkpoint | None:
-    """What a checkpoint brings back; torch's generators, which it holds too, are left alone."""
-    if stored.path is None:
-        return None
-    torch = require("torch", extra="train")
-    with torch.random.fork_rng(devices=[]):
-        return stored.restore()
+def _generators_kept(checkpoint: Path | None) -> contextlib.AbstractContextManager[Any]:
+    """A checkpoint brings back torch's generators, too; outside they are left alone."""
+    if checkpoint is None:
+        return contextlib.nullcontext()
+    kept: contextlib.AbstractContextManager[Any] = require("torch", extra="train").random.fork_rng(devices=[])
+    return kept
 
 
 def initial_weights(cell: tuple[int, ...], *, skeleton: Skeleton, seed: int) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -272,69 +272,28 @@ class Trainer:
             The checkpoint is of another training.
         """
         torch = require("torch", extra="train")
-        meter = EnergyMeter()
         network = seeded_network(arch, skeleton=self.skeleton, seed=seed, space=self.space)
         network = network.to(device=self.device, memory_format=torch.channels_last)
-        optimiser, schedule = sgd(network.parameters(), recipe=self.recipe, n_images=len(self.images.train))
-        orders = image_orders(self.recipe, n_images=len(self.images.train), seed=seed)
-        scaler = loss_scaler(self.recipe, device=self.device)
+        passes = _TorchPasses(self, network, seed=seed)
         stored = CheckpointFile(
             checkpoint,
             identity=self._identity(arch, seed=seed) if checkpoint else {},
-            parts={"network": network, "optimiser": optimiser, "schedule": schedule}
-            | ({"scaler": scaler} if scaler.is_enabled() else {}),
+            parts=passes.parts,
             device=self.device,
         )
-        clock = time.process_time if self.device == "cpu" else time.perf_counter
-        seconds, finished = 0.0, 0
-        curve: dict[str, list[float]] = {"train_loss": [], "valid_loss": [], "valid_error": []}
         with _own_generators(self.device, seed=seed):
-            if (done := stored.restore()) is not None:
-                seconds, finished = done.seconds, done.epochs
-                curve = {name: list(values) for name, values in done.curve.items()}
-            meter.start()
-            for epoch, order in enumerate(orders, start=1):
-                if epoch <= finished:
-                    continue
-                began = clock()
-                permutation = torch.from_numpy(order).to(self.device)
-                curve["train_loss"].append(
-                    _one_epoch(
-                        network,
-                        self._train,
-                        permutation,
-                        optimiser=optimiser,
-                        schedule=schedule,
-                        recipe=self.recipe,
-                        scaler=scaler,
-                        augment=self._augmenter(seed=seed, epoch=epoch),
-                    )
-                )
-                seconds += clock() - began
-                if stop_when_diverged and not np.isfinite(curve["train_loss"][-1]):
-                    raise diverged(arch, seed=seed, loss=curve["train_loss"][-1], epoch=epoch, recipe=self.recipe)
-                predicted, loss = _predict(network, self._valid)
-                curve["valid_loss"].append(loss)
-                curve["valid_error"].append(float(100 * np.mean(predicted != self.images.valid.labels)))
-                stored.save(epochs=epoch, seconds=seconds, curve=curve)
-            energy = meter.stop()
-            if finished == self.recipe.epochs:  # the checkpoint is of the last epoch
-                predicted, _ = _predict(network, self._valid)
-            tested, _ = _predict(network, self._test)
+            result = follow(
+                passes,
+                stored,
+                arch=arch,
+                images=self.images,
+                recipe=self.recipe,
+                seed=seed,
+                stop_when_diverged=stop_when_diverged,
+            )
         if keep is not None:
             keep(network)
-        if done is not None:
-            energy = Energy(joules=None, why_not="the training was continued from a checkpoint")
-        return TrainingResult(
-            valid_error_percent=np.array(curve["valid_error"]),
-            valid_loss=np.array(curve["valid_loss"]),
-            train_loss=np.array(curve["train_loss"]),
-            valid=scores(self.images.valid.labels, predicted, n_classes=self.images.n_classes),
-            test=scores(self.images.test.labels, tested, n_classes=self.images.n_classes),
-            train_seconds=seconds,
-            energy=energy,
-            n_parameters=sum(p.numel() for p in network.parameters()),
-        )
+        return result
 
     def _identity(self, arch: str, *, seed: int) -> dict[str, str]:
         """What a checkpoint continues."""
@@ -347,16 +306,129 @@ class Trainer:
             "images": self._fingerprint,
         }
 
-    def _augmenter(self, *, seed: int, epoch: int) -> Augmenter | None:
-        """What changes the images of an epoch: of a seed and an epoch the same, wherever a training was continued."""
-        if self.recipe.augmentation == "none":
-            return None
-        crops = drawn_crops(seed=seed, epoch=epoch, n_images=len(self.images.train))
-        return Augmenter(*crops, black=black_pixel(self.statistics), device=self.device)
-
     @cached_property
     def _fingerprint(self) -> str:
         return self.images.fingerprint
+
+
+class Passes(Protocol):
+    """One network on its images, whatever computes it."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable parameters."""
+
+    def epoch(self, epoch: int, order: NDArray[np.int64]) -> tuple[float, float]:
+        """Train on all images in an order; the mean loss of the steps, and their seconds."""
+
+    def predict(self, split: Literal["valid", "test"]) -> tuple[NDArray[np.int64], float]:
+        """Classes (n,) and mean loss of a split."""
+
+
+def follow(
+    passes: Passes,
+    stored: CheckpointFile,
+    *,
+    arch: str,
+    images: ImageSet,
+    recipe: Recipe,
+    seed: int,
+    stop_when_diverged: bool,
+) -> TrainingResult:
+    """Train a network from its beginning, or from its checkpoint, to its scores.
+
+    Raises
+    ------
+    DivergedError, ArtifactError, RunError
+        As in :meth:`Trainer.train`.
+    """
+    meter = EnergyMeter()
+    seconds, finished = 0.0, 0
+    curve: dict[str, list[float]] = {"train_loss": [], "valid_loss": [], "valid_error": []}
+    if (done := stored.restore()) is not None:
+        seconds, finished = done.seconds, done.epochs
+        curve = {name: list(values) for name, values in done.curve.items()}
+    meter.start()
+    for epoch, order in enumerate(image_orders(recipe, n_images=len(images.train), seed=seed), start=1):
+        if epoch <= finished:
+            continue
+        loss, spent = passes.epoch(epoch, order)
+        seconds += spent
+        curve["train_loss"].append(loss)
+        if stop_when_diverged and not np.isfinite(loss):
+            raise DivergedError(
+                f"the training loss of {arch} with seed {seed} is {loss} after epoch {epoch} of {recipe.epochs}; "
+                "expected a finite number: take a smaller learning rate"
+            )
+        predicted, loss = passes.predict("valid")
+        curve["valid_loss"].append(loss)
+        curve["valid_error"].append(float(100 * np.mean(predicted != images.valid.labels)))
+        stored.save(epochs=epoch, seconds=seconds, curve=curve)
+    energy = meter.stop()
+    if finished == recipe.epochs:  # the checkpoint is of the last epoch
+        predicted, _ = passes.predict("valid")
+    tested, _ = passes.predict("test")
+    if done is not None:
+        energy = Energy(joules=None, why_not="the training was continued from a checkpoint")
+    return TrainingResult(
+        valid_error_percent=np.array(curve["valid_error"]),
+        valid_loss=np.array(curve["valid_loss"]),
+        train_loss=np.array(curve["train_loss"]),
+        valid=scores(images.valid.labels, predicted, n_classes=images.n_classes),
+        test=scores(images.test.labels, tested, n_classes=images.n_classes),
+        train_seconds=seconds,
+        energy=energy,
+        n_parameters=passes.n_parameters,
+    )
+
+
+class _TorchPasses:
+    """A torch network with its optimiser, on a trainer's images."""
+
+    def __init__(self, trainer: Trainer, network: Any, *, seed: int) -> None:
+        self._trainer = trainer
+        self._network = network
+        self._seed = seed
+        recipe, self._n_images = trainer.recipe, len(trainer.images.train)
+        self._optimiser, self._schedule = sgd(network.parameters(), recipe=recipe, n_images=self._n_images)
+        self._scaler = loss_scaler(recipe, device=trainer.device)
+        self._clock = time.process_time if trainer.device == "cpu" else time.perf_counter
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        parts = {"network": self._network, "optimiser": self._optimiser, "schedule": self._schedule}
+        return parts | ({"scaler": self._scaler} if self._scaler.is_enabled() else {})
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(p.numel() for p in self._network.parameters())
+
+    def epoch(self, epoch: int, order: NDArray[np.int64]) -> tuple[float, float]:
+        torch = require("torch", extra="train")
+        trainer = self._trainer
+        began = self._clock()
+        loss = _one_epoch(
+            self._network,
+            trainer._train,
+            torch.from_numpy(order).to(trainer.device),
+            optimiser=self._optimiser,
+            schedule=self._schedule,
+            recipe=trainer.recipe,
+            scaler=self._scaler,
+            augment=self._augmenter(epoch),
+        )
+        return loss, self._clock() - began
+
+    def predict(self, split: Literal["valid", "test"]) -> tuple[NDArray[np.int64], float]:
+        return _predict(self._network, {"valid": self._trainer._valid, "test": self._trainer._test}[split])
+
+    def _augmenter(self, epoch: int) -> Augmenter | None:
+        """What changes the images of an epoch: of a seed and an epoch the same, wherever a training was continued."""
+        if self._trainer.recipe.augmentation == "none":
+            return None
+        crops = drawn_crops(seed=self._seed, epoch=epoch, n_images=self._n_images)
+        return Augmenter(*crops, black=black_pixel(self._trainer.statistics), device=self._trainer.device)
 
 
 def _skeleton(search_space: SearchSpace, images: ImageSet, *, recipe: Recipe) -> Any:
@@ -489,14 +561,6 @@ def black_pixel(statistics: tuple[NDArray[np.float32], NDArray[np.float32]]) -> 
     mean, deviation = statistics
     black: NDArray[np.float32] = (-mean / np.maximum(deviation, _LEAST_DEVIATION)).astype(np.float32)
     return black
-
-
-def diverged(arch: str, *, seed: int, loss: float, epoch: int, recipe: Recipe) -> DivergedError:
-    """The error of a training whose loss is no number any more."""
-    return DivergedError(
-        f"the training loss of {arch} with seed {seed} is {loss} after epoch {epoch} of {recipe.epochs}; expected a "
-        "finite number: take a smaller learning rate"
-    )
 
 
 def channel_statistics(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
