@@ -3,7 +3,8 @@
 Networks as small as those of our own tables keep a framework busy with everything but their products. The kernels here
 keep the channels of a pixel in vector registers and come near a core's peak. Initial weights, order of images and
 learning rates are those of :class:`~nasbench_mo.training.Trainer`. A training differs from torch's by rounding, which
-a few hundred steps make as large as another seed does; among processors and vector lengths the bits are the same.
+a few hundred steps make large for one network and leave nothing of on average; compilers and vector lengths give the
+same bits.
 """
 
 from __future__ import annotations
