@@ -2,7 +2,7 @@
 
     import nasbench_mo as nmo
 
-    problem = nmo.problem("nb201s-c10-eyeriss-fpga-v1")
+    problem = nmo.problem("nb201-gtsrb16-cpu-v1")
     run = nmo.run(problem, "nsga2", budget=300)
     print(run.hypervolume_share(), run.front())
 

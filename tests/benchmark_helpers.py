@@ -23,6 +23,8 @@ LATENCY = Objective(name="latency", unit="ms", kind="modelled")
 
 ACCURACY_TABLE = "nb201-accuracy-measured-v1"
 LATENCY_TABLE = "nb201-help-latency-v1"
+#: An embedded problem, predicted and modelled: without noise, test values or seconds of training.
+PREDICTED = "nb201s-c10-eyeriss-fpga-v1"
 
 
 def toy_space(*cardinalities: int) -> CategoricalSpace:

@@ -15,6 +15,7 @@ from benchmark_helpers import (
     ACCURACY_TABLE,
     ERROR,
     LATENCY,
+    PREDICTED,
     ROOT,
     accuracy_column,
     curve_problem,
@@ -65,8 +66,10 @@ from nasbench_mo.sources import SOURCES, import_source
 from nasbench_mo.space import space
 from nasbench_mo.table import Column
 
-EMBEDDED = [name for name in CATALOGUE if name.startswith("nb201s-")]
-IMPORTED = [name for name in CATALOGUE if name.startswith("nb201-") and not name.startswith("nb201-x-")]
+EMBEDDED = [name for name in CATALOGUE if name.startswith(("nb201s-", "nb201-gtsrb16-"))]
+IMPORTED = [
+    name for name in CATALOGUE if name.startswith("nb201-") and not name.startswith(("nb201-x-", "nb201-gtsrb16-"))
+]
 # co-design: test_codesign; spaces without an exact front: test_large_spaces
 
 
@@ -282,7 +285,7 @@ def test_an_accuracy_column_is_scored_as_an_error_and_tested_on_its_test_column(
     np.testing.assert_array_equal(problem.evaluate(X, on="test")[:, 1], table["latency_ms"])
 
 
-@pytest.mark.parametrize("problem_of", [lambda: nmo.problem(DEMO_PROBLEM), lambda: toy_problem(4, 4)])
+@pytest.mark.parametrize("problem_of", [lambda: nmo.problem(PREDICTED), lambda: toy_problem(4, 4)])
 def test_test_values_that_do_not_exist_are_refused(problem_of: Any) -> None:
     problem = problem_of()
     X = problem.space.from_codes([0])
@@ -470,7 +473,7 @@ def test_score_is_the_mean_and_costs_are_not_noisy() -> None:
 
 
 def test_without_single_runs_the_observation_is_the_score() -> None:
-    for problem in (nmo.problem(DEMO_PROBLEM), toy_problem(4, 4)):
+    for problem in (nmo.problem(PREDICTED), toy_problem(4, 4)):
         X = problem.space.enumerate()
         assert not problem.noisy
         np.testing.assert_array_equal(problem.observation(5).evaluate(X), problem.evaluate(X))
@@ -798,7 +801,9 @@ def test_the_catalogue_opens_no_data_and_its_ids_say_what_they_are() -> None:
         assert spec.id == identifier
         assert identifier.rpartition("-")[2] == "v1"
         offline = not spec.missing()
-        assert offline == identifier.startswith(("nb201s-", "nb201-x-", "mnasnets-", "fbnets-")), identifier
+        assert offline == identifier.startswith(("nb201-gtsrb16-", "nb201s-", "nb201-x-", "mnasnets-", "fbnets-")), (
+            identifier
+        )
         assert spec.description.endswith("works offline" if offline else "imported tables")
         for term in spec.terms:
             assert term.objective.direction == "min"

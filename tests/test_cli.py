@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 import pytest
 import typer
+from benchmark_helpers import PREDICTED
 
 from nasbench_mo.cli import main
 from nasbench_mo.cli.app import app
@@ -18,7 +19,6 @@ from nasbench_mo.experiment import Run
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
 DEAD = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
-DEMO = "nb201s-c10-eyeriss-fpga-v1"
 
 
 @pytest.fixture
@@ -53,13 +53,21 @@ def test_list_prints_rows_for_people_and_for_programs(call, kind):
 
 def test_list_problems_tells_what_needs_an_import(call):
     rows = {r["problem"]: r["ready"] for r in json.loads(call("list", "problems", "--json")[1])}
-    assert rows[DEMO] == "yes"
+    assert rows[PREDICTED] == "yes"
     assert rows["nb201-c10-2080ti_1-v1"] == "needs import"
 
 
 @pytest.mark.parametrize(
     "identifier",
-    [DEMO, "nb201", "nb201-c10-valerr-xgb-v1", "nb201-fpga-latency-modelled-v1", "nsga2", "columns", "nats-bench-size"],
+    [
+        PREDICTED,
+        "nb201",
+        "nb201-c10-valerr-xgb-v1",
+        "nb201-fpga-latency-modelled-v1",
+        "nsga2",
+        "columns",
+        "nats-bench-size",
+    ],
 )
 def test_show_explains_every_kind_of_thing(call, identifier):
     code, text, _ = call("show", identifier)
@@ -73,12 +81,12 @@ def test_show_says_what_a_searcher_knows_of_a_problem(call):
 
 
 def test_query_gives_values_with_unit_and_split(call):
-    code, text, _ = call("query", DEMO, CELL, DEAD)
+    code, text, _ = call("query", PREDICTED, CELL, DEAD)
     assert code == 0
     assert "error_percent" in text
     assert "split valid" in text
     assert "degenerate" in text
-    rows = json.loads(call("query", DEMO, CELL, "--json")[1])
+    rows = json.loads(call("query", PREDICTED, CELL, "--json")[1])
     latency = rows[0]["objectives"]["latency_eyeriss_ms"]
     assert latency["value"] == pytest.approx(1.67954 + 5 * 1.47456)
     assert (latency["unit"], latency["kind"], latency["convention"]) == ("ms", "modelled", "all")
@@ -92,7 +100,7 @@ def test_predict_states_its_deviation(call):
 
 
 def test_search_writes_a_run_and_prints_its_share(call, tmp_path):
-    code, text, _ = call("search", DEMO, "--budget", "60", "--seed", "3", "--html", "page.html")
+    code, text, _ = call("search", PREDICTED, "--budget", "60", "--seed", "3", "--html", "page.html")
     assert code == 0
     assert "HV/HV*" in text
     run = Run.load(tmp_path / "run.parquet")
@@ -103,18 +111,18 @@ def test_search_writes_a_run_and_prints_its_share(call, tmp_path):
 
 
 def test_search_does_not_replace_a_run_unless_told(call, tmp_path):
-    call("search", DEMO, "--budget", "5", "--searcher", "random")
+    call("search", PREDICTED, "--budget", "5", "--searcher", "random")
     before = (tmp_path / "run.parquet").read_bytes()
-    code, _, message = call("search", DEMO, "--budget", "5", "--searcher", "random")
+    code, _, message = call("search", PREDICTED, "--budget", "5", "--searcher", "random")
     assert code == 2
     assert "--force" in message
     assert (tmp_path / "run.parquet").read_bytes() == before
-    assert call("search", DEMO, "--budget", "6", "--searcher", "random", "--force")[0] == 0
+    assert call("search", PREDICTED, "--budget", "6", "--searcher", "random", "--force")[0] == 0
     assert len(Run.load(tmp_path / "run.parquet")) == 6
 
 
 def test_search_json_is_one_document(call):
-    facts = json.loads(call("search", DEMO, "--budget", "30", "--option", "population=10", "--json")[1])
+    facts = json.loads(call("search", PREDICTED, "--budget", "30", "--option", "population=10", "--json")[1])
     assert facts["evaluations"] == 30
     assert 0 < facts["hypervolume_share"]["score"] <= 1
     assert Run.load(facts["run"]).identity.searcher_options["population"] == 10
@@ -123,8 +131,8 @@ def test_search_json_is_one_document(call):
 def test_demo_draws_the_front_and_writes_both_files(call, tmp_path):
     code, text, _ = call("demo", "--budget", "50")
     assert code == 0
-    assert "latency eyeriss" in text
-    assert "latency fpga" in text
+    assert "error [percent, measured, one drawn seed]" in text
+    assert "latency cpu [ms, measured]" in text
     assert "HV/HV*" in text
     assert (tmp_path / "front.html").stat().st_size > 20_000
     assert call("demo", "--budget", "50")[0] == 0  # again, over the old files
@@ -142,7 +150,7 @@ def test_demo_does_not_replace_what_is_not_its_own(call, tmp_path):
 
 def test_search_names_a_page_that_cannot_be_written_before_it_searches(call, tmp_path):
     (tmp_path / "file").write_text("x")
-    assert call("search", DEMO, "--budget", "20", "--html", "file/page.html")[0] == 2
+    assert call("search", PREDICTED, "--budget", "20", "--html", "file/page.html")[0] == 2
     assert not (tmp_path / "run.parquet").exists()
 
 
@@ -159,8 +167,8 @@ def test_a_damaged_card_does_not_hide_the_other_tables(call, tmp_path):
 def test_manifest_recomputes_the_published_one(call):
     from nasbench_mo.benchmark import Manifest, differences, published_manifest
 
-    made = Manifest.from_json(call("manifest", DEMO)[1])
-    published = published_manifest(DEMO)
+    made = Manifest.from_json(call("manifest", PREDICTED)[1])
+    published = published_manifest(PREDICTED)
     assert published is not None
     assert differences(published, made) == []
 
@@ -169,16 +177,16 @@ def test_manifest_recomputes_the_published_one(call):
     ("arguments", "words"),
     [
         (("query", "nb201s-c10-eyeris-v1", CELL), ["nb201s-c10-eyeriss-v1"]),
-        (("query", DEMO, "|nor_conv_9x9~0|"), ["|nor_conv_9x9~0|", "not an architecture"]),
+        (("query", PREDICTED, "|nor_conv_9x9~0|"), ["|nor_conv_9x9~0|", "not an architecture"]),
         (("show", "nsga4"), ["nsga2"]),
         (("predict", "nb201-c10-valerr-xgb-v9", CELL), ["nb201-c10-valerr-xgb-v1"]),
-        (("search", DEMO, "--searcher", "nsga"), ["nsga2"]),
-        (("search", DEMO, "--option", "population"), ["NAME=VALUE"]),
-        (("search", DEMO, "--option", "popsize=5"), ["popsize"]),
-        (("search", DEMO, "--out", "."), ["folder"]),
-        (("search", DEMO, "--option", "seed=3"), ["--seed"]),
-        (("search", DEMO, "--option", "population=99999999999"), ["population"]),
-        (("search", DEMO, "--out", "a.parquet", "--html", "a.parquet"), ["same file"]),
+        (("search", PREDICTED, "--searcher", "nsga"), ["nsga2"]),
+        (("search", PREDICTED, "--option", "population"), ["NAME=VALUE"]),
+        (("search", PREDICTED, "--option", "popsize=5"), ["popsize"]),
+        (("search", PREDICTED, "--out", "."), ["folder"]),
+        (("search", PREDICTED, "--option", "seed=3"), ["--seed"]),
+        (("search", PREDICTED, "--option", "population=99999999999"), ["population"]),
+        (("search", PREDICTED, "--out", "a.parquet", "--html", "a.parquet"), ["same file"]),
         (("search", "nb201-c10-2080ti_1-v1"), ["nasbench-mo import"]),
         (("import", "colums", "file.csv"), ["columns"]),
         (("import", "columns", "absent.csv"), ["absent.csv"]),
@@ -197,7 +205,7 @@ def test_wrong_input_is_one_sentence_exit_2_and_nothing_written(call, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "arguments", [("search",), ("search", DEMO, "--budget", "0"), ("list", "things"), ("nonsense",)]
+    "arguments", [("search",), ("search", PREDICTED, "--budget", "0"), ("list", "things"), ("nonsense",)]
 )
 def test_wrong_usage_is_exit_2(call, arguments):
     code, _, message = call(*arguments)
@@ -243,7 +251,11 @@ def test_every_command_and_every_option_is_explained_within_80_columns(call, mon
 def test_installed_command_keeps_stdout_clean_in_a_pipe(tmp_path):
     command = Path(sys.executable).with_name("nasbench-mo")
     done = subprocess.run(
-        [command, "search", DEMO, "--budget", "25", "--json"], cwd=tmp_path, capture_output=True, text=True, check=True
+        [command, "search", PREDICTED, "--budget", "25", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert json.loads(done.stdout)["evaluations"] == 25
     assert done.stderr == ""

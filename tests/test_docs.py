@@ -19,6 +19,8 @@ WHAT = ("space", "problem", "table", "device", "predictor", "searcher", "board-e
 PAGES = [ROOT / "docs" / f"extending-{what}.md" for what in WHAT]
 #: The example of this page is a package, tests/plugin_example, which test_plugins.py installs.
 ELSEWHERE = ROOT / "docs" / "extending-plugins.md"
+#: Reports of what was measured; they show no code, and the commands they name take hours.
+STUDIES = sorted((ROOT / "docs" / "studies").glob("*.md"))
 
 
 def _forget_plugins() -> None:
@@ -57,7 +59,7 @@ def test_every_block_of_a_page_does_what_it_says(page: Path, scratch: Path) -> N
     assert run_page(text, name=page.name) == text.count("```") // 2
 
 
-@pytest.mark.parametrize("page", [*PAGES, ELSEWHERE], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, ELSEWHERE, *STUDIES], ids=lambda page: page.stem)
 def test_links_of_a_page_point_at_files_and_its_files_are_named_once(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)]+)\)", text):

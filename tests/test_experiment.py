@@ -21,6 +21,7 @@ import pytest
 from benchmark_helpers import (
     ERROR,
     LATENCY,
+    PREDICTED,
     ROOT,
     opposed,
     slow_front,
@@ -245,7 +246,7 @@ def test_many_runs_are_the_same_in_one_process_and_in_two() -> None:
         assert_same_run(a, b)
         assert a.identity.searcher_options == {"population": 8, "p_mutation": 0.9}
         assert b.hypervolume_share() == a.hypervolume_share() > 0
-    alone = run(nmo.problem(DEMO_PROBLEM), searcher("nsga2", space("nb201"), 3, seed=1, population=8), budget=45)
+    alone = run(nmo.problem(DEMO_PROBLEM), searcher("nsga2", space("nb201"), 2, seed=1, population=8), budget=45)
     assert_same_run(here[1], alone)
 
 
@@ -569,7 +570,7 @@ def test_a_run_of_degenerate_architectures_only_has_no_front() -> None:
     np.testing.assert_array_equal(finished.hypervolume_curve(), np.zeros(5))
 
 
-@pytest.mark.parametrize("problem_id", [DEMO_PROBLEM, NOISY])
+@pytest.mark.parametrize("problem_id", [DEMO_PROBLEM, PREDICTED, NOISY])
 def test_a_run_survives_its_file(problem_id: str, tmp_path: Path) -> None:
     store_synthetic_nb201()
     finished = run(nmo.problem(problem_id), "nsga2", budget=40, seed=3)
@@ -789,7 +790,7 @@ def test_with_noise_the_curve_may_fall() -> None:
 
 
 def test_test_values_that_do_not_exist_are_refused() -> None:
-    finished = run(nmo.problem(DEMO_PROBLEM), "random", budget=10)
+    finished = run(nmo.problem(PREDICTED), "random", budget=10)
     for score in (finished.hypervolume, finished.hypervolume_share, finished.hypervolume_curve):
         with pytest.raises(ObjectiveError, match="no test values"):
             score(on="test")
@@ -805,7 +806,7 @@ def test_seconds_are_cumulative(noisy_run: Run) -> None:
 
 
 def test_unknown_seconds_are_null_in_the_file(tmp_path: Path) -> None:
-    run(nmo.problem(DEMO_PROBLEM), "random", budget=5, out=tmp_path / "run.parquet")
+    run(nmo.problem(PREDICTED), "random", budget=5, out=tmp_path / "run.parquet")
     assert pq.read_table(tmp_path / "run.parquet").column("simulated_s").null_count == 5
     assert np.isnan(Run.load(tmp_path / "run.parquet").simulated_s).all()
 

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmark_helpers import ERROR, LATENCY, opposed, store_synthetic_nb201, toy_problem, toy_space
+from benchmark_helpers import ERROR, LATENCY, PREDICTED, opposed, store_synthetic_nb201, toy_problem, toy_space
 from numpy.typing import NDArray
 
 from nasbench_mo.benchmark import Problem
-from nasbench_mo.benchmark.catalogue import DEMO_PROBLEM
 from nasbench_mo.cli import main
 from nasbench_mo.errors import ArtifactError, RunError, SearcherError, SpecError, UnknownNameError
 from nasbench_mo.experiment import Run, experiment, run
@@ -123,11 +122,11 @@ def test_every_problem_searcher_and_seed_is_one_file_and_is_not_made_again(tmp_p
     seen: list[tuple[int, int]] = []
     arguments: dict[str, Any] = {"seeds": range(3), "budget": 20, "out": tmp_path / "runs"}
     paths = experiment(
-        [quiet_problem, DEMO_PROBLEM], ["random", "nsga2"], **arguments, progress=lambda d, n: seen.append((d, n))
+        [quiet_problem, PREDICTED], ["random", "nsga2"], **arguments, progress=lambda d, n: seen.append((d, n))
     )
     assert [str(p.relative_to(tmp_path / "runs")) for p in paths] == [
         f"{problem}/{name}/{seed}.parquet"
-        for problem in ("toy-v1", DEMO_PROBLEM)
+        for problem in ("toy-v1", PREDICTED)
         for name in ("random", "nsga2")
         for seed in range(3)
     ]
@@ -135,25 +134,25 @@ def test_every_problem_searcher_and_seed_is_one_file_and_is_not_made_again(tmp_p
     before = [p.stat().st_mtime_ns for p in paths]
     seen.clear()
     again = experiment(
-        [quiet_problem, DEMO_PROBLEM], ["random", "nsga2"], **arguments, progress=lambda d, n: seen.append((d, n))
+        [quiet_problem, PREDICTED], ["random", "nsga2"], **arguments, progress=lambda d, n: seen.append((d, n))
     )
     assert again == paths
     assert seen == [(12, 12)]
     assert [p.stat().st_mtime_ns for p in paths] == before
     paths[4].unlink()
-    experiment([quiet_problem, DEMO_PROBLEM], ["random", "nsga2"], **arguments)
+    experiment([quiet_problem, PREDICTED], ["random", "nsga2"], **arguments)
     assert [p.stat().st_mtime_ns != b for p, b in zip(paths, before, strict=True)] == [i == 4 for i in range(12)]
 
 
 def test_runs_record_the_searchers_own_cpu_time(tmp_path: Path) -> None:
-    fast, slow = experiment([DEMO_PROBLEM], ["random", "default"], seeds=[0], budget=20, out=tmp_path / "runs")
+    fast, slow = experiment([PREDICTED], ["random", "default"], seeds=[0], budget=20, out=tmp_path / "runs")
     spent = [Run.load(path).environment["searcher_cpu_s"] for path in (fast, slow)]
     assert 0 <= spent[0] < spent[1]
 
 
 def test_options_reach_the_searcher_and_the_strict_box_those_that_can_use_it(tmp_path: Path) -> None:
     paths = experiment(
-        [DEMO_PROBLEM],
+        [PREDICTED],
         ["nsga2", "default"],
         seeds=[0],
         budget=8,
@@ -225,7 +224,7 @@ COMMAND = [
     "experiment",
     "run",
     "--problems",
-    DEMO_PROBLEM,
+    PREDICTED,
     "--searchers",
     "nsga2",
     "--seeds",
@@ -240,7 +239,7 @@ def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path: Path) -> None
     out = tmp_path / "runs"
     command = [sys.executable, "-c", "from nasbench_mo.cli import main; main()", *COMMAND, "--out", str(out)]
     process = subprocess.Popen([*command, "--processes", "2"])
-    folder = out / DEMO_PROBLEM / "nsga2"
+    folder = out / PREDICTED / "nsga2"
     deadline = time.monotonic() + 90
     while not list(folder.glob("*.parquet")) or not list(folder.glob("*.jsonl")):
         assert process.poll() is None, "it ended before it could be killed"
@@ -255,7 +254,7 @@ def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path: Path) -> None
     assert '"runs": 3' in done.stdout
     assert {p: p.stat().st_mtime_ns for p in present} == present
     assert sorted(p.name for p in folder.iterdir()) == [f"{seed}.parquet" for seed in range(3)]
-    alone = run(many_module._opened(DEMO_PROBLEM), "nsga2", budget=2000, seed=2)
+    alone = run(many_module._opened(PREDICTED), "nsga2", budget=2000, seed=2)
     assert Run.load(folder / "2.parquet").archs == alone.archs
 
 
@@ -353,7 +352,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
 
 
 def test_one_command_runs_and_writes_the_figures_and_another_prints_them(call: Any, tmp_path: Path) -> None:
-    asked = ("--problems", DEMO_PROBLEM, "--searchers", "random,nsga2", "--seeds", "0-2,4", "--budget", "60")
+    asked = ("--problems", PREDICTED, "--searchers", "random,nsga2", "--seeds", "0-2,4", "--budget", "60")
     code, text, message = call(
         "run", *asked, "--out", "runs", "--option", "nsga2.population=10", "--figures", "page.md"
     )
@@ -385,7 +384,7 @@ def test_one_command_runs_and_writes_the_figures_and_another_prints_them(call: A
 def test_wrong_commands_are_one_sentence_and_exit_2(call: Any, arguments: tuple[str, ...], words: str) -> None:
     if "--cluster" in arguments:
         pytest.importorskip("distributed", reason="Dask comes with the extra 'cluster'")
-    rest = ("--problems", DEMO_PROBLEM, "--searchers", "random", "--out", "runs") if arguments[0] == "run" else ()
+    rest = ("--problems", PREDICTED, "--searchers", "random", "--out", "runs") if arguments[0] == "run" else ()
     code, text, message = call(*arguments, *rest)
     assert (code, text) == (2, "")
     assert words in message

@@ -247,7 +247,7 @@ def test_a_shard_of_another_recipe_is_refused(write: Callable[..., Path], images
 def test_missing_and_other_images_are_refused(
     spec: TrainedTableSpec, write: Callable[..., Path], images: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(FileNotFoundError, match=r"lacks images.npz; give the folder"):
+    with pytest.raises(FileNotFoundError, match=r"does not hold the images of .*: give the folder with images.npz"):
         train_topologies(spec, work=tmp_path / "w", images=tmp_path)
     wrong = TrainedTableSpec.read(write(images_sha256="0" * 64))
     with pytest.raises(ArtifactError, match="fingerprint"):
@@ -517,6 +517,18 @@ def test_verified_rows_are_equal_to_the_bit_here(small: Table, images: Path) -> 
     assert all(row.difference_percent < 1e-4 for row in found.rows)
 
 
+def test_rows_of_other_images_are_compared_where_that_is_asked_for(small: Table, images: Path, tmp_path: Path) -> None:
+    arrays = dict(np.load(images / "images.npz"))
+    for part in ("train_pixels", "train_labels"):
+        arrays[part] = arrays[part][::-1]
+    np.savez(tmp_path / "images.npz", **arrays)
+    with pytest.raises(ArtifactError, match="--other-images"):
+        verify_table(small, n_rows=1, seed=0, images=tmp_path)
+    found = verify_table(small, n_rows=1, seed=0, images=tmp_path, other_images=True)
+    assert not found.same_images
+    assert verify_table(small, n_rows=1, seed=0, images=images, other_images=True).same_images
+
+
 def test_a_tampered_row_is_found(small: Table, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = small.query_one
     monkeypatch.setattr(small, "query_one", lambda arch, columns: honest(arch, columns) + 0.5)
@@ -578,7 +590,7 @@ def test_the_command_says_what_is_wrong_in_one_sentence(write: Callable[..., Pat
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "lacks images.npz" in done.stderr
+    assert "give the folder with images.npz" in done.stderr
     assert not (tmp_path / "unfinished").exists()
 
 

@@ -421,14 +421,14 @@ def test_an_impossible_aspiration_is_refused(text: Any) -> None:
 
 
 def test_a_preferred_region_holds_more_of_the_default_searchers_evaluations() -> None:
-    box = [11.5, 3.3, 2.7]
+    box = [11.5, 4.0, 3.5]
     prefer = dict(zip(("error", "latency_eyeriss", "latency_fpga"), box, strict=True))
     problem = nmo.problem(DEMO)
     inside = [
         np.mean((nmo.run(problem, "default", budget=30, seed=0, prefer=wish).F[10:] <= box).all(axis=1))
         for wish in (prefer, None)
     ]
-    assert inside[0] > inside[1] + 0.2
+    assert inside[0] > inside[1] + 0.1
 
 
 def test_r_nsga2_under_constraints_keeps_them() -> None:

@@ -255,7 +255,7 @@ def test_wrong_words_are_refused() -> None:
         SPACE.operation_counts(X[:1], convention="dead")  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="equivalence must be 'published' or 'function'; got 'same'"):
         SPACE.canonical(X[:1], equivalence="same")  # type: ignore[arg-type]
-    with pytest.raises(SpecError, match="cifar10, cifar100, imagenet16-120; got 'svhn'"):
+    with pytest.raises(SpecError, match="cifar10, cifar100, imagenet16-120, gtsrb16; got 'svhn'"):
         Skeleton.for_dataset("svhn")
 
 

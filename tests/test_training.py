@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasbench_mo.errors import ArchitectureError, ArtifactError, SpecError
+from nasbench_mo.errors import ArchitectureError, ArtifactError, FormatError, SpecError
 from nasbench_mo.space.nb201 import NB201, Skeleton
 from nasbench_mo.training import (
     EnergyMeter,
@@ -26,7 +26,7 @@ from nasbench_mo.training import (
     subset,
     train,
 )
-from nasbench_mo.training.images import tracks_for_validation
+from nasbench_mo.training.gtsrb import OFFICIAL, TEST_LABELS, scaled, tracks_for_validation
 from nasbench_mo.training.trainer import _predict
 
 torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
@@ -240,6 +240,98 @@ def test_another_image_set_is_refused(tmp_path):
         read_gtsrb(tmp_path, image_size=16, valid_share=0.25, split_seed=0)
     with pytest.raises(FileNotFoundError):
         read_gtsrb(tmp_path / "absent", image_size=16, valid_share=0.25, split_seed=0)
+
+
+@pytest.fixture
+def archives(tmp_path) -> Path:
+    """The official archives in small: two tracks a class of ten frames, a test image a class; some of other sizes."""
+    pillow = pytest.importorskip("PIL.Image", reason="Pillow comes with the extra 'train'")
+    rng = np.random.default_rng(0)
+    training, testing = (tmp_path / "GTSRB" / part for part in OFFICIAL)
+    testing.mkdir(parents=True)
+
+    def save(path: Path, *, side: int) -> None:
+        pillow.fromarray(rng.integers(0, 256, (side, side + 3 * (side > 32), 3), dtype=np.uint8)).save(path)
+
+    answers = ["Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"]
+    for label in range(43):
+        (training / f"{label:05d}").mkdir(parents=True)
+        for track in range(2):
+            for frame in range(10):
+                save(training / f"{label:05d}" / f"{track:05d}_{frame:05d}.ppm", side=32)
+        save(testing / f"{label:05d}.ppm", side=32 + label)
+        answers.append(f"{label:05d}.ppm;32;32;1;1;30;30;{42 - label}")
+    (testing / TEST_LABELS).write_text("\n".join(answers) + "\n")
+    return tmp_path
+
+
+def test_traffic_signs_are_read_from_the_official_archives(archives):
+    from PIL import Image
+
+    images = read_gtsrb(archives, image_size=32, valid_share=0.5, split_seed=0)
+    assert (len(images.train), len(images.valid), len(images.test)) == (86, 86, 43)  # frames 4 and 9 of each track
+    assert images.train.labels.tolist() == images.valid.labels.tolist() == np.repeat(np.arange(43), 2).tolist()
+    assert images.test.labels.tolist() == list(range(42, -1, -1))
+    training, testing = (archives / "GTSRB" / part for part in OFFICIAL)
+    frames = [training / "00000" / f"{track:05d}_{frame:05d}.ppm" for track in (0, 1) for frame in (4, 9)]
+    found = {pixels.tobytes() for split in (images.train, images.valid) for pixels in split.pixels[:2]}
+    assert found == {np.asarray(Image.open(path)).tobytes() for path in frames}
+    larger = np.asarray(Image.open(testing / "00020.ppm"))
+    assert larger.shape == (52, 55, 3)
+    np.testing.assert_array_equal(images.test.pixels[20], scaled(larger, size=32))
+
+
+def test_the_archives_give_the_pixels_of_the_sheets(shared, tmp_path):
+    """Sheets unpacked into the official layout are the same image set, to the bit."""
+    from PIL import Image
+
+    folder = shared / "gtsrb32"
+    arrays = np.load(folder / "gtsrb32_labels.npz")
+    labels, tracks, frames = (arrays[f"{name}_train"].astype(np.int64) for name in ("y", "track", "frame"))
+    sheet = read_gtsrb(folder, image_size=32, valid_share=0.15, split_seed=0)
+    training, testing = (tmp_path / part for part in OFFICIAL)
+    held = tracks_for_validation(labels, tracks, valid_share=0.15, split_seed=0)
+    pixels = np.empty((len(held), 32, 32, 3), dtype=np.uint8)
+    pixels[held], pixels[~held] = sheet.valid.pixels, sheet.train.pixels
+    for label, track, frame, picture in zip(labels, tracks, frames, pixels, strict=True):
+        path = training / f"{label:05d}" / f"{track:05d}_{frame:05d}.ppm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    testing.mkdir(parents=True)
+    rows = ["Filename;ClassId"]
+    for i, (picture, label) in enumerate(zip(sheet.test.pixels, sheet.test.labels, strict=True)):
+        Image.fromarray(picture).save(testing / f"{i:05d}.ppm")
+        rows.append(f"{i:05d}.ppm;{label}")
+    (tmp_path / TEST_LABELS).write_text("\n".join(rows) + "\n")
+    again = read_gtsrb(tmp_path, image_size=16, valid_share=0.15, split_seed=0)
+    assert again.fingerprint == read_gtsrb(folder, image_size=16, valid_share=0.15, split_seed=0).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "says"),
+    [
+        (lambda home: (home / OFFICIAL[1] / TEST_LABELS).unlink(), FileNotFoundError, "GTSRB_Final_Test_GT.zip"),
+        (lambda home: (home / OFFICIAL[1] / "00003.ppm").unlink(), FormatError, "42 images, and 43 labels"),
+        (lambda home: (home / OFFICIAL[0] / "00007").rename(home / "away"), FileNotFoundError, "00007 is missing"),
+        (lambda home: (home / OFFICIAL[1] / "00003.ppm").write_bytes(b"P6 9"), FormatError, "cannot be read"),
+        (lambda home: (home / OFFICIAL[1] / TEST_LABELS).write_text("a;b\n1;2\n"), FormatError, "columns Filename"),
+    ],
+)
+def test_damaged_archives_are_refused(archives, damage, error, says):
+    damage(archives / "GTSRB")
+    with pytest.raises(error, match=says):
+        read_gtsrb(archives, image_size=16, valid_share=0.5, split_seed=0)
+
+
+def test_pictures_are_scaled_as_by_hand():
+    flat = np.full((47, 90, 3), 77, dtype=np.uint8)
+    assert (scaled(flat, size=32) == 77).all() or (abs(scaled(flat, size=32).astype(int) - 77) <= 1).all()
+    ramp = np.tile((4 * np.arange(48, dtype=np.uint8))[None, :, None], (48, 1, 3))
+    centres = 4 * ((np.arange(32) + 0.5) * 48 / 32 - 0.5)
+    np.testing.assert_allclose(scaled(ramp, size=32)[5, :, 0], centres, atol=1)
+    doubled = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    means = doubled.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(scaled(doubled, size=32), means, atol=0.5)
 
 
 @pytest.mark.parametrize(("image_size", "share"), [(10, 0.25), (0, 0.25), (16, 0.0), (16, 1.0)])

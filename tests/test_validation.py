@@ -359,7 +359,7 @@ def made_study(*, failed: bool = False, dataset: str = "toy") -> tuple[Study, An
     costs = Profile(
         device="X1",
         runtime="onnxruntime 0",
-        latency_us={"p50": latency_us},
+        latency_us={"p10": latency_us, "p50": 1.1 * latency_us},
         noise_percent=1.0,
         as_predicted_us=None,
         memory_mib=np.full(5, np.nan),
@@ -430,6 +430,25 @@ def test_other_image_sets_have_no_comparable_levels():
     assert "the levels are not comparable, the ranks are" in error.counterpart.because
     assert error.coverage.corrected  # the line is exact, so every left-out value is inside
     assert error.coverage.inside == 5
+
+
+@pytest.mark.parametrize("channels", [8, 16])
+def test_latencies_are_compared_where_the_networks_are_the_same_ones_whatever_the_images_are(channels):
+    from nasbench_mo.validation import make_report
+
+    study, run = made_study(dataset="gtsrb16-all")
+    study = dataclasses.replace(
+        study,
+        objectives=tuple(dataclasses.replace(o, dataset="gtsrb16") for o in study.objectives),
+        skeleton=dataclasses.replace(Skeleton.for_dataset("gtsrb16"), channels=channels),
+    )
+    error, latency = make_report(study, run).objectives
+    same = channels == 8
+    assert not error.counterpart.levels_comparable  # trained on other images
+    assert ("in another skeleton" in error.counterpart.because) == (not same)
+    assert latency.counterpart.levels_comparable == same
+    assert latency.counterpart.column == ("latency_p10_us" if same else "latency_p50_us")
+    assert ("of the same networks" in latency.counterpart.because) == same
 
 
 def test_a_failed_network_is_left_out_and_named():

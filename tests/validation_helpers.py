@@ -80,7 +80,7 @@ def no_profile(archs: Sequence[str], **_: Any) -> Profile:
     return Profile(
         device="X1",
         runtime="none",
-        latency_us={"p50": np.ones(len(archs))},
+        latency_us={"p10": np.ones(len(archs)), "p50": np.ones(len(archs))},
         noise_percent=1.0,
         as_predicted_us=None,
         memory_mib=np.full(len(archs), np.nan),

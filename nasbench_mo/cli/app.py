@@ -456,12 +456,15 @@ def table_verify(
     engine: Annotated[
         str | None, typer.Option(help="What trains, 'native' or 'torch'; by default what trained the table.")
     ] = None,
+    other_images: Annotated[
+        bool, typer.Option("--other-images", help="With images that differ a little: scaled by another program, say.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train random rows of a measured table again. Equal to the bit, or within the card's tolerance."""
     from nasbench_mo.cli import tables
 
-    tables.verify(table, rows=rows, seed=seed, images=images, engine=engine, as_json=json)
+    tables.verify(table, rows=rows, seed=seed, images=images, engine=engine, other_images=other_images, as_json=json)
 
 
 @board_app.command("run")

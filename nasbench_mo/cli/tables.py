@@ -137,14 +137,25 @@ def _train(request: BuildRequest, path: Path) -> None:
         print(f"wrote {table.path.parent}")
 
 
-def verify(identifier: str, *, rows: int, seed: int, images: Path | None, engine: str | None, as_json: bool) -> None:
+def verify(
+    identifier: str,
+    *,
+    rows: int,
+    seed: int,
+    images: Path | None,
+    engine: str | None,
+    other_images: bool,
+    as_json: bool,
+) -> None:
     """Train rows of a measured table again and say how far they are from what is stored."""
     from nasbench_mo.sources import load_table
     from nasbench_mo.validation import verify_table
 
     table = Table.open(Path(identifier)) if Path(identifier).is_dir() else load_table(identifier)
     with progress_bar(f"training {rows} rows of {table.id}", hidden=as_json) as bar:
-        found = verify_table(table, n_rows=rows, seed=seed, images=images, engine=engine, progress=bar)
+        found = verify_table(
+            table, n_rows=rows, seed=seed, images=images, engine=engine, other_images=other_images, progress=bar
+        )
     if as_json:
         print_json({**dataclasses.asdict(found), "equal": found.equal, "passed": found.passed})
     else:
@@ -171,6 +182,8 @@ def _verification_text(found: Verification) -> str:
         f"{n_equal} of {len(found.rows)} rows equal to the bit; largest difference {worst:.2f} points of error, "
         f"{found.tolerance_percent:g} allowed"
     )
+    if not found.same_images:
+        lines.append("the images are not the table's to the bit, so rows cannot be")
     if not found.same_environment:
         lines.append(f"trained on: {'; '.join(found.trained_on)}")
         lines.append(f"here:       {found.environment}")

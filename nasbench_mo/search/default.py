@@ -20,6 +20,7 @@ from nasbench_mo.search.acquisition import dominated, expected_improvement
 from nasbench_mo.search.base import Searcher
 from nasbench_mo.search.candidate_features import CandidateFeatures
 from nasbench_mo.search.candidates import WHOLE_LIMIT, Candidates, Nursery, WholeSpace
+from nasbench_mo.search.copies import Copies
 from nasbench_mo.search.initial_design import stratified
 from nasbench_mo.search.marginals import Marginals
 from nasbench_mo.search.objective_model import ObjectiveModel
@@ -65,7 +66,8 @@ class DefaultSearcher(Searcher):
        mutation and crossover, three generations under the acquisition. Degenerate ones come last of all.
     4. *Acquisition*: expected hypervolume improvement over the observed front, exact for up to three objectives, and
        by slabs beyond. A known objective enters as certain. The belief in an observation includes its noise: of
-       architectures that compute the same function, the luckiest is on the front.
+       architectures that compute the same function, the luckiest is on the front; unless their values show that the
+       same training stands for all of them (:mod:`.copies`), when the others come last.
        Every third proposal doubles the models' deviations.
     5. *Batch*: an architecture that is awaited counts as if its expected values had been observed.
 
@@ -124,6 +126,7 @@ class DefaultSearcher(Searcher):
         self._queue = space.from_codes([])
         self._awaited: dict[bytes, NDArray[Any]] = {}
         self._archive = _Archive(space, n_objectives)
+        self._copies = Copies(space)
         self._features: CandidateFeatures | None = None
 
     def options(self) -> dict[str, float | int | str]:
@@ -257,6 +260,8 @@ class DefaultSearcher(Searcher):
 
     def _condition(self, candidates: Candidates) -> None:
         """Bring the models up to all that was told, and in view of the candidates."""
+        known = self._archive.F[:, list(self._known)]
+        self._copies.update(self._archive.X, self._archive.F, known=known)
         for j, model in self._models.items():
             model.update(self._archive.inputs(), self._archive.F[:, j], pool=candidates.Z)
             model.forget_imagined(len(self._archive))
@@ -274,6 +279,11 @@ class DefaultSearcher(Searcher):
         allowed = self._allowed(candidates)
         scores = np.where(open_, -1.0 - self._rng.random(len(open_)), -np.inf)
         scores[~allowed] -= 2.0
+        if self._copies.idle:
+            known = candidates.known[:, : len(self._known)]
+            copies = self._copies.of_evaluated(candidates.X, known=known)
+            scores[copies] -= 4.0
+            allowed &= ~copies
         if not len(front):
             likely = np.prod([belief.inside() for belief in bounded], axis=0)
             return np.where(open_ & allowed & (likely > 0), likely, scores)

@@ -44,12 +44,16 @@ class Skeleton:
 
     @classmethod
     def for_dataset(cls, dataset: str) -> Skeleton:
-        """Skeleton of one of the benchmark's three datasets: cifar10, cifar100, imagenet16-120."""
-        known = {"cifar10": (32, 10), "cifar100": (32, 100), "imagenet16-120": (16, 120)}
+        """Skeleton of a dataset: cifar10, cifar100, imagenet16-120, or gtsrb16 of the table nb201-gtsrb16-v1."""
+        known = {
+            "cifar10": cls(),
+            "cifar100": cls(n_classes=100),
+            "imagenet16-120": cls(image_size=16, n_classes=120),
+            "gtsrb16": cls(n_cells=1, channels=8, image_size=16, n_classes=43),
+        }
         if dataset not in known:
             raise SpecError(f"NAS-Bench-201 has the datasets {', '.join(known)}; got {dataset!r}")
-        size, classes = known[dataset]
-        return cls(image_size=size, n_classes=classes)
+        return known[dataset]
 
 
 @final

@@ -4,7 +4,8 @@ from nasbench_mo.training.building import train_topologies
 from nasbench_mo.training.energy import Energy, EnergyMeter
 from nasbench_mo.training.export import export_network
 from nasbench_mo.training.fused import FusedTrainer
-from nasbench_mo.training.images import Images, ImageSet, read_arrays, read_gtsrb, subset
+from nasbench_mo.training.gtsrb import read_gtsrb
+from nasbench_mo.training.images import Images, ImageSet, read_arrays, subset
 from nasbench_mo.training.metrics import Scores, scores
 from nasbench_mo.training.network import build_network
 from nasbench_mo.training.skeletons import network_skeleton

@@ -22,7 +22,8 @@ from nasbench_mo.bounded import load_arrays
 from nasbench_mo.errors import ArtifactError, DownloadError, FormatError, SpecError, did_you_mean, require
 from nasbench_mo.sources.safe_pickle import load_file
 from nasbench_mo.space.nb201 import Skeleton
-from nasbench_mo.training.images import Images, ImageSet, read_arrays, read_gtsrb
+from nasbench_mo.training.gtsrb import read_gtsrb
+from nasbench_mo.training.images import Images, ImageSet, read_arrays
 from nasbench_mo.training.table_spec import GtsrbImages, TrainedTableSpec, find_specification
 from nasbench_mo.training.trainer import Recipe
 

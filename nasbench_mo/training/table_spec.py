@@ -21,7 +21,8 @@ from nasbench_mo.specification import (
     read_specification,
     text_of,
 )
-from nasbench_mo.training.images import GTSRB_FILES, Images, ImageSet, read_arrays, read_gtsrb, subset
+from nasbench_mo.training.gtsrb import GTSRB_FILES, OFFICIAL, official_folder, read_gtsrb
+from nasbench_mo.training.images import Images, ImageSet, read_arrays, subset
 from nasbench_mo.training.trainer import Recipe
 
 _SHARED = "NASBENCH_MO_SHARED"
@@ -55,9 +56,9 @@ class GtsrbImages:
     train_seed: int
     test_step: int
 
-    #: Subfolder of $NASBENCH_MO_SHARED, and the files in it.
+    #: Subfolder of $NASBENCH_MO_SHARED, and what has to be in it.
     folder: ClassVar[str] = "gtsrb32"
-    files: ClassVar[tuple[str, ...]] = tuple(GTSRB_FILES)
+    wanted: ClassVar[str] = f"GTSRB's unpacked archives ({', '.join(OFFICIAL)}), or with {', '.join(GTSRB_FILES)}"
     about: ClassVar[str] = (
         "The test images are official ones. Training and validation share no track, the some 30 frames of one physical "
         "sign, six of which the image set holds: validation errors of two networks are correlated through the signs."
@@ -66,6 +67,10 @@ class GtsrbImages:
     def __post_init__(self) -> None:
         if self.test_step < 1:
             raise SpecError(f"images: test_step must be at least 1, got {self.test_step}")
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether a folder has the files, in either form."""
+        return official_folder(folder) is not None or all((folder / name).is_file() for name in GTSRB_FILES)
 
     def read(self, folder: Path) -> ImageSet:
         """Read and split the images; see :func:`nasbench_mo.training.read_gtsrb` for the errors."""
@@ -95,12 +100,16 @@ class ArrayImages:
     dataset: str
 
     folder: ClassVar[str] = "images"
-    files: ClassVar[tuple[str, ...]] = ("images.npz",)
+    wanted: ClassVar[str] = "images.npz"
     about: ClassVar[str] = "The images were split by whoever made the file."
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether a folder has the file."""
+        return (folder / self.wanted).is_file()
 
     def read(self, folder: Path) -> ImageSet:
         """Read the images; see :func:`nasbench_mo.training.read_arrays` for the errors."""
-        return read_arrays(folder / self.files[0], name=self.dataset)
+        return read_arrays(folder / self.wanted, name=self.dataset)
 
 
 #: Name in a specification to the images it describes.
@@ -212,7 +221,7 @@ class TrainedTableSpec:
             **engine,
         }
 
-    def read_images(self, folder: Path | None = None) -> ImageSet:
+    def read_images(self, folder: Path | None = None, *, others: bool = False) -> ImageSet:
         """The very images of this specification.
 
         Parameters
@@ -220,6 +229,8 @@ class TrainedTableSpec:
         folder
             Where the files are; by default a folder of the images' name in ``$NASBENCH_MO_SHARED``, and where that is
             not set in ``../shared/data``.
+        others
+            Whether images with another fingerprint will do, such as the same ones scaled by another program.
 
         Raises
         ------
@@ -230,10 +241,11 @@ class TrainedTableSpec:
         """
         found = self.image_folder(folder)
         images = self.images.read(found)
-        if images.fingerprint != self.images_sha256:
+        if images.fingerprint != self.images_sha256 and not others:
             raise ArtifactError(
                 f"the images of {found}, split as {self.id} says, have the fingerprint {images.fingerprint}; expected "
-                f"{self.images_sha256}. The splits are drawn with NumPy's generator: another NumPy may draw others"
+                f"{self.images_sha256}. Pictures scaled elsewhere are others by a grey level or so (nasbench-mo table "
+                "verify compares within its tolerance with --other-images), and another NumPy may draw other splits"
             )
         return images
 
@@ -241,10 +253,9 @@ class TrainedTableSpec:
         """The folder that holds every image file; see :meth:`read_images`."""
         shared = Path(os.environ.get(_SHARED, "../shared/data"))
         found = folder if folder is not None else shared / self.images.folder
-        missing = [name for name in self.images.files if not (found / name).is_file()]
-        if missing:
+        if not self.images.is_in(found):
             raise FileNotFoundError(
-                f"{found} lacks {', '.join(missing)}; give the folder with {', '.join(self.images.files)} as --images "
+                f"{found} does not hold the images of {self.id}: give the folder with {self.images.wanted} as --images "
                 f"FOLDER, or set {_SHARED} to the folder that holds {self.images.folder}/"
             )
         return found

@@ -11,7 +11,7 @@ from nasbench_mo.validation.measured_rows import MEASURED, write_measured
 from nasbench_mo.validation.page import render_html
 from nasbench_mo.validation.report import ObjectiveReport, Report
 from nasbench_mo.validation.shortlist_profile import Profile
-from nasbench_mo.validation.statements import number
+from nasbench_mo.validation.statements import in_epochs, number
 
 REPORT_JSON, REPORT_MD, REPORT_HTML = "report.json", "report.md", "report.html"
 
@@ -59,7 +59,8 @@ def render_markdown(report: Report) -> str:
     parts = [
         f"# Validation of a run on {study.problem}",
         f"{len(report.networks)} networks trained on {study.dataset} ({study.n_images['train']:,} training, "
-        f"{study.n_images['valid']:,} validation, {study.n_images['test']:,} test images) for {recipe.epochs} epochs, "
+        f"{study.n_images['valid']:,} validation, {study.n_images['test']:,} test images) for "
+        f"{in_epochs(recipe.epochs)}, "
         f"{recipe.n_cells} cell{'s' if recipe.n_cells > 1 else ''} a stage, {recipe.channels} channels, seed"
         f"{'s' if len(study.seeds) > 1 else ''} {', '.join(map(str, study.seeds))}, on {study.device}"
         f"{'' if study.engine == 'torch' else f' by the {study.engine} engine'}; latency on "

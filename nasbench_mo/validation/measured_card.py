@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -54,6 +54,7 @@ def write_card(
     rows = first[trained >= 0]
     errors = np.stack([table[f"valid_error_ep{spec.recipe.epochs}_s{s}_percent"] for s in spec.seeds], axis=1)[rows]
     agreement = seed_agreement(errors, rng=np.random.default_rng(0)) if len(spec.seeds) > 1 else None
+    figures = _figures(table, spec, rows=rows, agreement=agreement)
     plotted = _plot(folder / PLOT, table, spec, degenerate=codes < 0)
     front = {
         "id": spec.id,
@@ -75,7 +76,7 @@ def write_card(
         },
         "seeds": list(spec.seeds),
         "trainings": len(rows) * len(spec.seeds),
-        "figures": _figures(table, spec, rows=rows, agreement=agreement),
+        "figures": figures,
         "verify_tolerance_percent": None
         if agreement is None
         else round(_TOLERANCE_DEVIATIONS * 2**0.5 * agreement.seed_deviation_percent, 2),
@@ -95,7 +96,16 @@ def write_card(
         "versions": {name: version(name) for name in ("nasbench-mo", "numpy")} | {"python": platform.python_version()},
         "superseded_by": None,
     }
-    body = _body(table, spec, images=images, latency=latency, agreement=agreement, rows=rows, plotted=plotted)
+    body = _body(
+        table,
+        spec,
+        images=images,
+        latency=latency,
+        agreement=agreement,
+        figures=figures,
+        rows=rows,
+        plotted=plotted,
+    )
     (folder / "card.md").write_text(artifacts.render_card(front, body=body), encoding="utf-8")
 
 
@@ -174,6 +184,7 @@ def _body(
     images: ImageSet,
     latency: MeasuredLatency,
     agreement: SeedAgreement | None,
+    figures: Mapping[str, Any],
     rows: NDArray[np.intp],
     plotted: bool,
 ) -> str:
@@ -191,6 +202,7 @@ one, with 0 seconds of training.
 
 Skeleton: {spec.recipe.n_cells} cell a stage, three stages of {spec.recipe.channels}, {2 * spec.recipe.channels} and
 {4 * spec.recipe.channels} channels, images of {size}x{size} pixels. Dead operations are pruned.
+{_engine(spec)}
 {len(images.train):,} images to train, {len(images.valid):,} to validate, {len(images.test):,} to test.
 {spec.images.about} A search sees validation error; the test columns are for what it found.
 
@@ -202,24 +214,14 @@ floor.""",
         *_modelled(spec),
         "## What it holds\n\n" + _ranges(table, spec, rows=rows),
     ]
-    if agreement is not None:
-        parts.append(
-            f"""## How far to trust it
-
-| figure | value |
-|---|---|
-| Kendall tau-b between two seeds, {agreement.n_topologies:,} topologies | {agreement.kendall_tau_b:.3f} |
-| the same among the best tenth | {agreement.kendall_tau_b_top:.3f} |
-| standard deviation between seeds | {agreement.seed_deviation_percent:.2f} points of error |
-| estimated ceiling: tau-b of a perfect predictor with the mean of the seeds | {agreement.ceiling_tau_b:.3f} |"""
-        )
+    parts.append("## How far to trust it\n\n" + _trust(figures, agreement=agreement))
     parts.append("## Best networks\n\n" + _best(table, spec, degenerate=degenerate))
     parts.append(
         """## Known flaws
 
 - The trainings are short: a network that learns faster is not always the one that ends up better. Compare the figures
   with NAS-Bench-201's own accuracies above before drawing conclusions about long trainings.
-- Few images: compare tau-b of validation against test above with tau-b between seeds.
+- Few images: compare tau-b of validation with test error above with tau-b between seeds.
 - Seconds of training are processor time of one core that shared its caches with another training; on a GPU, where many
   networks are trained at once, a network's share of the wall time."""
     )
@@ -227,6 +229,30 @@ floor.""",
         parts.append(f"## Error against latency\n\n![Error against latency]({PLOT})")
     parts.append(f"Check rows yourself: `nasbench-mo table verify {spec.id} --rows 5 --seed 0`.")
     return "\n\n".join(parts)
+
+
+def _engine(spec: TrainedTableSpec) -> str:
+    if spec.engine == "torch":
+        return "Trained with torch."
+    return "Trained by this package's native engine, a C++ program that does what its torch trainer does."
+
+
+def _trust(figures: Mapping[str, Any], *, agreement: SeedAgreement | None) -> str:
+    found = {}
+    if agreement is not None:
+        found = {
+            f"Kendall tau-b between two seeds, {agreement.n_topologies:,} topologies": f"{agreement.kendall_tau_b:.3f}",
+            "the same among the best tenth by one of the two": f"{agreement.kendall_tau_b_top:.3f}",
+            "standard deviation between seeds": f"{agreement.seed_deviation_percent:.2f} points of error",
+            "estimated tau-b of a perfect predictor with the mean of the seeds": f"{agreement.ceiling_tau_b:.3f}",
+        }
+    found["tau-b of validation with test error"] = f"{figures['tau_b_validation_against_test']:.3f}"
+    published = figures["tau_b_with_nas_bench_201_test_accuracy"]
+    if not isinstance(published, str):
+        values = ", ".join(f"{tau:.3f} ({name})" for name, tau in published.items())
+        found["tau-b of test accuracy with NAS-Bench-201's after 200 epochs"] = values
+    found["tau-b of latency with multiply-accumulates"] = f"{figures['tau_b_of_latency_and_macs']:.3f}"
+    return "\n".join(["| figure | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in found.items())])
 
 
 def _modelled(spec: TrainedTableSpec) -> list[str]:

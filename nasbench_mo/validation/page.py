@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.validation.statements import number
+from nasbench_mo.validation.statements import in_epochs, number
 
 if TYPE_CHECKING:
     from nasbench_mo.validation.report import ObjectiveReport, Report
@@ -74,7 +74,7 @@ def render_html(report: Report, *, shown: Mapping[str, str]) -> str:
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode("ascii")
     title = f"Validation of a run on {study.problem}"
     subtitle = (
-        f"{len(report.networks)} networks trained on {study.dataset} for {study.recipe.epochs} epochs; latency on "
+        f"{len(report.networks)} networks trained on {study.dataset} for {in_epochs(study.recipe.epochs)}; latency on "
         f"{study.profile.device}, {study.profile.runtime}, {study.profile.precision}."
     )
     scatters = "".join(_scatter_card(report, o) for o in report.objectives)

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_mo.errors import SpecError
 from nasbench_mo.objective import Objective
 from nasbench_mo.pareto import nondominated
+from nasbench_mo.space.nb201 import Skeleton
 from nasbench_mo.validation.comparison import Correction, Coverage, LevelAgreement, RankAgreement, ranks
 from nasbench_mo.validation.measured_rows import measured_columns
 from nasbench_mo.validation.shortlist import Role, SearchedRun
-from nasbench_mo.validation.statements import statements
+from nasbench_mo.validation.statements import in_epochs, statements
 from nasbench_mo.validation.study import Study, Trained
 
 #: Units of a measured column to factors of an objective's unit.
@@ -283,39 +285,46 @@ def counterpart(objective: Objective, *, study: Study, columns: Mapping[str, Any
 
 def _error_counterpart(objective: Objective, *, study: Study, columns: Mapping[str, Any]) -> Counterpart:
     epochs = study.recipe.epochs
-    same = objective.dataset == study.dataset and objective.epochs == epochs and objective.split == "valid"
+    same_net = _same_networks(objective, study)
+    same = (objective.dataset, objective.epochs, objective.split) == (study.dataset, epochs, "valid") and same_net
     before = f"{objective.dataset or 'another data set'}" + (
-        f" after {_epochs(objective.epochs)}" if objective.epochs else ""
+        f" after {in_epochs(objective.epochs)}" if objective.epochs else ""
     )
     because = (
-        f"both are errors on {study.dataset} after {_epochs(epochs)}, if the recipe was the same"
+        f"both are errors on {study.dataset} after {in_epochs(epochs)}, if the recipe was the same"
         if same
-        else f"predicted for {before}, measured on {study.dataset} after {_epochs(epochs)} in another skeleton: the "
-        "levels are not comparable, the ranks are"
+        else f"{_verb(objective)} for {before}, measured on {study.dataset} after {in_epochs(epochs)}"
+        f"{'' if same_net else ' in another skeleton'}: the levels are not comparable, the ranks are"
     )
     return _made(objective, _ERROR, columns=columns, because=because, levels=same, replaces=True)
 
 
 def _latency_counterpart(objective: Objective, *, study: Study, columns: Mapping[str, Any]) -> Counterpart:
-    here = study.profile.device
+    here, verb = study.profile.device, _verb(objective)
     as_predicted = "latency_as_predicted_us" in columns
-    column = "latency_as_predicted_us" if as_predicted else "latency_p50_us"
+    same_net = as_predicted or _same_networks(objective, study)
+    column = "latency_as_predicted_us" if as_predicted else "latency_p10_us" if same_net else "latency_p50_us"
     if objective.device != here:
-        because = f"predicted for {objective.device or 'an unnamed device'}, measured on {here}: ranks are compared"
+        because = f"{verb} for {objective.device or 'an unnamed device'}, measured on {here}: ranks are compared"
         return _made(objective, column, columns=columns, because=because)
     same_kind = objective.batch in (None, 1) and objective.precision in (None, study.profile.precision)
-    same_net = as_predicted or objective.dataset == study.dataset
     if same_kind and same_net:
         runtime = objective.runtime
-        other = f"; predicted for {runtime}, measured with {study.profile.runtime}" if runtime else ""
+        other = f"; {verb} for {runtime}, measured with {study.profile.runtime}" if runtime else ""
         because = f"both are latencies on {here}, of the same networks{other}"
     elif same_kind:
         because = f"measured on {here} in the skeleton that was trained, not in the predicted one: ranks are compared"
     else:
-        because = (
-            f"measured on {here} with batch 1 in {study.profile.precision}, predicted otherwise: ranks are compared"
-        )
+        because = f"measured on {here} with batch 1 in {study.profile.precision}, {verb} otherwise: ranks are compared"
     return _made(objective, column, columns=columns, because=because, levels=same_kind and same_net, replaces=same_kind)
+
+
+def _same_networks(objective: Objective, study: Study) -> bool:
+    """Whether the skeleton that the objective was predicted in is the one that was trained."""
+    try:
+        return Skeleton.for_dataset(objective.dataset or "") == study.skeleton
+    except SpecError:
+        return objective.dataset == study.dataset  # the user's own images, in the study's own skeleton
 
 
 def _made(
@@ -481,8 +490,9 @@ def _failures(study: Study, arch: str) -> tuple[str, ...]:
     return (*failed, *([] if costs is None else [f"latency: {costs}"]))
 
 
-def _epochs(n: int) -> str:
-    return f"{n} epoch{'' if n == 1 else 's'}"
+def _verb(objective: Objective) -> str:
+    """How the problem came by its values: a measured table knows them, it does not predict."""
+    return "tabulated" if objective.kind in ("measured", "derived") else objective.kind
 
 
 def _mean(values: NDArray[np.float64]) -> float:

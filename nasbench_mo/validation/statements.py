@@ -33,6 +33,11 @@ def statements(report: Report) -> tuple[str, ...]:
     )
 
 
+def in_epochs(n: int) -> str:
+    """A number of epochs in words."""
+    return f"{n} epoch{'' if n == 1 else 's'}"
+
+
 def number(value: float) -> str:
     """A number for people."""
     return "unknown" if not math.isfinite(value) else f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"

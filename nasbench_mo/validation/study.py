@@ -302,7 +302,7 @@ def validate(
             for seed in seeds
             for arch in archs
         ]
-        as_predicted = _predicted_skeleton(run.identity.objectives, images=images, skeleton=skeleton)
+        as_predicted = _predicted_skeleton(run.identity.objectives, skeleton=skeleton)
         drawn = recipe.images(images)
         measurement = _Measurement(
             archs=tuple(archs),
@@ -538,9 +538,9 @@ def _measured(wanted: _Measurement, progress: Progress | None = None) -> Profile
     )
 
 
-def _predicted_skeleton(objectives: Sequence[Objective], *, images: ImageSet, skeleton: Skeleton) -> Skeleton | None:
+def _predicted_skeleton(objectives: Sequence[Objective], *, skeleton: Skeleton) -> Skeleton | None:
     """The networks whose latency a problem predicts, where it says so and they are others than those trained."""
-    datasets = {o.dataset for o in objectives if o.name.startswith("latency") and o.dataset not in (None, images.name)}
+    datasets = {o.dataset for o in objectives if o.name.startswith("latency") and o.dataset is not None}
     if len(datasets) != 1:
         return None
     try:

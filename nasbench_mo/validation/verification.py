@@ -77,6 +77,8 @@ class Verification:
         Largest difference that the card allows on another machine, in points of error.
     trained_on, environment
         Where the table was trained, and where it was trained again.
+    same_images
+        Whether the images were the table's to the bit.
     """
 
     table: str
@@ -84,6 +86,7 @@ class Verification:
     tolerance_percent: float
     trained_on: tuple[str, ...]
     environment: str
+    same_images: bool = True
 
     @property
     def equal(self) -> bool:
@@ -108,6 +111,7 @@ def verify_table(
     seed: int = 0,
     images: Path | None = None,
     engine: str | None = None,
+    other_images: bool = False,
     progress: Progress | None = None,
 ) -> Verification:
     """Train random rows of a measured table again.
@@ -125,6 +129,8 @@ def verify_table(
     engine
         What trains, ``"torch"`` or ``"native"``; by default what trained the table. Another engine rounds otherwise:
         compare its rows with the tolerance, not with the bits.
+    other_images
+        Whether images that are not the table's to the bit will do, such as the same ones scaled by another program.
     progress
         Called after every row.
 
@@ -149,7 +155,8 @@ def verify_table(
             f"table {table.id!r} has {len(codes):,} trained topologies; expected 1 to as many, got {n_rows}"
         )
     check_engine(spec.engine, device="cpu")
-    trainer = trainer_of(spec.engine, spec.read_images(images), recipe=spec.recipe)
+    found = spec.read_images(images, others=other_images)
+    trainer = trainer_of(spec.engine, found, recipe=spec.recipe)
     rng = np.random.default_rng(seed)
     chosen = rng.choice(codes, size=n_rows, replace=False)
     seeds = rng.choice(np.array(spec.seeds), size=n_rows)
@@ -165,6 +172,7 @@ def verify_table(
         tolerance_percent=float(card["verify_tolerance_percent"]),
         trained_on=tuple(card["trained_on"]),
         environment=environment("cpu", engine=spec.engine),
+        same_images=found.fingerprint == spec.images_sha256,
     )
 
 

@@ -58,7 +58,7 @@ def markdown(machine: dict[str, Any], entries: list[Entry]) -> str:
     """The report."""
     cpu = machine.get("cpu", {})
     lines = [f"Python {machine.get('python_version')}, {cpu.get('brand_raw', 'unknown CPU')}, {cpu.get('count')} cores"]
-    for group in sorted({e.group for e in entries}):
+    for group in sorted({e.group for e in entries}, key=_order):
         members = [e for e in entries if e.group == group]
         floor = next((e for e in members if e.role == "floor"), None)
         ours = next((e for e in members if e.role == "ours"), None)
@@ -77,6 +77,11 @@ def markdown(machine: dict[str, Any], entries: list[Entry]) -> str:
             name = f"{e.name} ({e.role}{'; ' if e.note else ''}{e.note})"
             lines.append(f"| {name} | {_time(e.median_s)} | {each} | {to_floor} | {to_ours} | {verdict} |")
     return "\n".join(lines) + "\n"
+
+
+def _order(group: str) -> tuple[int, str]:
+    number, _, words = group.partition(" ")
+    return (int(number), words) if number.isdigit() else (0, group)
 
 
 def _verdict(entry: Entry, *, floor: Entry | None) -> str:
