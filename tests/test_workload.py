@@ -753,7 +753,7 @@ def test_counts_and_costs_of_other_shapes_are_refused(counts: Any, costs: Any) -
     [
         ("nats-size", {}, UnknownNameError, "space 'nats-size' has no known skeleton.* nb201, nbmacro, mnasnet, fbnet"),
         ("nb202", {}, UnknownNameError, "no search space is called 'nb202'.* Did you mean 'nb201'"),
-        ("nb201", {"dataset": "cifar1"}, SpecError, "datasets cifar10, cifar100, imagenet16-120; got 'cifar1'"),
+        ("nb201", {"dataset": "cifar1"}, SpecError, "cifar10, cifar100, imagenet16-120, gtsrb16; got 'cifar1'"),
         ("nbmacro", {"dataset": "cifar100"}, SpecError, "has skeletons for cifar10; got data set 'cifar100'"),
         ("fbnet", {"dataset": ""}, SpecError, "has skeletons for cifar100, imagenet; got data set ''"),
         ("nb201", {"dataset": "cifar10", "skeleton": SMALL}, SpecError, "give 'cifar10' or the skeleton, not both"),

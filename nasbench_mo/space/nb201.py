@@ -52,7 +52,7 @@ class Skeleton:
             "gtsrb16": cls(n_cells=1, channels=8, image_size=16, n_classes=43),
         }
         if dataset not in known:
-            raise SpecError(f"NAS-Bench-201 has the datasets {', '.join(known)}; got {dataset!r}")
+            raise SpecError(f"there are skeletons for the datasets {', '.join(known)}; got {dataset!r}")
         return known[dataset]
 
 
