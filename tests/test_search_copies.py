@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nasbench_mo as nmo
+from nasbench_mo.search.candidates import Candidates
 from nasbench_mo.search.copies import Copies
 
 NB: Any = nmo.space("nb201")
@@ -15,44 +16,56 @@ CLASSES = NB.equivalence_class(NB.enumerate())
 #: A cell and 19 others that compute the same function.
 ALIKE = NB.from_codes(np.flatnonzero(np.bincount(CLASSES)[CLASSES] >= 20)[:1])
 TWINS = NB.from_codes(np.flatnonzero(CLASSES == NB.equivalence_class(ALIKE)[0])[:20])
-NONE = np.empty((20, 0))
+
+
+def candidates(X: Any, *, known: Any = None) -> Candidates:
+    return Candidates(X=X, Z=np.zeros((len(X), 1)), known=np.empty((len(X), 0)) if known is None else known)
 
 
 def test_nothing_is_known_before_a_copy_was_seen() -> None:
-    copies = Copies(NB)
+    copies = Copies(NB, known=[])
     assert not copies.idle
-    copies.update(TWINS[:1], np.ones((1, 2)), known=NONE[:1])
+    assert not copies.of_evaluated(candidates(TWINS)).any()
+    copies.update(TWINS[:1], np.ones((1, 2)))
     assert not copies.idle
-    assert copies.of_evaluated(TWINS, known=NONE).all()
+    assert copies.of_evaluated(candidates(TWINS)).all()
     others = NB.from_codes(np.flatnonzero(CLASSES != NB.equivalence_class(ALIKE)[0])[:5])
-    assert not copies.of_evaluated(others, known=NONE[:5]).any()
+    assert not copies.of_evaluated(candidates(others)).any()
+
+
+def test_the_same_candidates_asked_for_again_are_answered_by_what_was_told_since() -> None:
+    copies, twins = Copies(NB, known=[]), candidates(TWINS)
+    assert not copies.of_evaluated(twins).any()
+    copies.update(TWINS[:1], np.ones((1, 2)))
+    assert copies.of_evaluated(twins).all()
 
 
 def test_copies_with_the_same_values_are_idle_and_with_values_of_their_own_are_not() -> None:
-    same, own = Copies(NB), Copies(NB)
+    same, own = Copies(NB, known=[]), Copies(NB, known=[])
     rng = np.random.default_rng(0)
-    same.update(TWINS, np.ones((20, 2)), known=NONE)
-    own.update(TWINS, rng.normal(size=(20, 2)), known=NONE)
+    same.update(TWINS, np.ones((20, 2)))
+    own.update(TWINS, rng.normal(size=(20, 2)))
     assert same.idle
     assert not own.idle
 
 
-def test_a_few_shared_trainings_are_found_out_and_the_order_of_telling_in_parts_does_not_matter() -> None:
+def test_a_few_shared_trainings_are_found_out_whatever_the_parts_in_which_they_are_told() -> None:
     values = np.random.default_rng(1).integers(0, 3, size=(20, 1)).astype(float)  # three training seeds
-    at_once, in_parts = Copies(NB), Copies(NB)
-    at_once.update(TWINS, values, known=NONE)
+    at_once, in_parts = Copies(NB, known=[]), Copies(NB, known=[])
+    at_once.update(TWINS, values)
     for n in range(1, 21):
-        in_parts.update(TWINS[:n], values[:n], known=NONE[:n])
+        in_parts.update(TWINS[:n], values[:n])
     assert at_once.idle
     assert in_parts.idle
 
 
 def test_architectures_that_differ_in_what_is_known_are_no_copies() -> None:
-    copies = Copies(NB)
-    known = np.arange(20.0)[:, None]
-    copies.update(TWINS, np.ones((20, 2)), known=known)
+    copies = Copies(NB, known=[1])
+    values = np.column_stack([np.ones(20), np.arange(20)])
+    copies.update(TWINS, values)
     assert not copies.idle
-    assert not copies.of_evaluated(TWINS, known=known + 100).any()
+    assert copies.of_evaluated(candidates(TWINS, known=values[:, 1:])).all()
+    assert not copies.of_evaluated(candidates(TWINS, known=values[:, 1:] + 100)).any()
 
 
 @pytest.mark.parametrize("identifier", ["nb201-gtsrb16-cpu-v1", "nb201s-c10-params-v1"])

@@ -125,7 +125,15 @@ def test_what_is_counted_or_modelled_is_known_to_a_searcher_and_what_is_measured
     assert problem.noisy
 
 
-def test_rows_are_made_again(table: Table, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("identifier", PROBLEMS)
+def test_a_problem_says_of_a_cost_what_the_table_says(identifier: str, table: Table) -> None:
+    for objective in nmo.problem(identifier).objectives[1:]:
+        stored = table.objectives[objective.column]
+        for field in ("unit", "kind", "device", "precision", "runtime", "batch", "convention", "note"):
+            assert getattr(objective, field) == getattr(stored, field), field
+
+
+def test_rows_are_made_again(table: Table, shared: Path) -> None:
     from nasbench_mo.errors import MissingDependencyError
     from nasbench_mo.validation import verify_table
 

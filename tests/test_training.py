@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
 from pathlib import Path
 
@@ -314,7 +315,14 @@ def test_the_archives_give_the_pixels_of_the_sheets(shared, tmp_path):
         (lambda home: (home / OFFICIAL[1] / "00003.ppm").unlink(), FormatError, "42 images, and 43 labels"),
         (lambda home: (home / OFFICIAL[0] / "00007").rename(home / "away"), FileNotFoundError, "00007 is missing"),
         (lambda home: (home / OFFICIAL[1] / "00003.ppm").write_bytes(b"P6 9"), FormatError, "cannot be read"),
+        (
+            lambda home: (home / OFFICIAL[1] / "00003.ppm").write_bytes(b"P6 99999 99999 255\n"),
+            FormatError,
+            "cannot be",
+        ),
+        (lambda home: (home / OFFICIAL[1] / "00003.ppm").write_bytes(b"P6 9 1001 255\n"), FormatError, "at most 1000"),
         (lambda home: (home / OFFICIAL[1] / TEST_LABELS).write_text("a;b\n1;2\n"), FormatError, "columns Filename"),
+        (lambda home: (home / OFFICIAL[1] / TEST_LABELS).write_bytes(b"\xff\xfe"), FormatError, TEST_LABELS),
     ],
 )
 def test_damaged_archives_are_refused(archives, damage, error, says):
@@ -325,13 +333,22 @@ def test_damaged_archives_are_refused(archives, damage, error, says):
 
 def test_pictures_are_scaled_as_by_hand():
     flat = np.full((47, 90, 3), 77, dtype=np.uint8)
-    assert (scaled(flat, size=32) == 77).all() or (abs(scaled(flat, size=32).astype(int) - 77) <= 1).all()
+    np.testing.assert_allclose(scaled(flat, size=32), 77, atol=1)
     ramp = np.tile((4 * np.arange(48, dtype=np.uint8))[None, :, None], (48, 1, 3))
     centres = 4 * ((np.arange(32) + 0.5) * 48 / 32 - 0.5)
     np.testing.assert_allclose(scaled(ramp, size=32)[5, :, 0], centres, atol=1)
     doubled = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     means = doubled.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(scaled(doubled, size=32), means, atol=0.5)
+
+
+def test_pictures_are_scaled_as_opencv_does():
+    """To the bit: the hash is that of ``cv2.resize(picture, (32, 32))`` for the same pictures, OpenCV 5.0.0."""
+    rng = np.random.default_rng(0)
+    digest = hashlib.sha256()
+    for h, w in ((15, 15), (25, 26), (31, 140), (47, 90), (64, 64), (64, 65), (222, 243), (32, 33)):
+        digest.update(scaled(rng.integers(0, 256, (h, w, 3), dtype=np.uint8), size=32).tobytes())
+    assert digest.hexdigest() == "4c9091ff7b52e257b664afad36294e76eca13dee6abb15377e4e8c0385b9d22a"
 
 
 @pytest.mark.parametrize(("image_size", "share"), [(10, 0.25), (0, 0.25), (16, 0.0), (16, 1.0)])

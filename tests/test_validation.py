@@ -451,6 +451,15 @@ def test_latencies_are_compared_where_the_networks_are_the_same_ones_whatever_th
     assert ("of the same networks" in latency.counterpart.because) == same
 
 
+def test_the_predicted_networks_are_profiled_where_they_are_others_than_the_trained_ones():
+    from nasbench_mo.validation.study import _predicted_skeleton
+
+    published = Skeleton.for_dataset("cifar10")
+    [latency] = [dataclasses.replace(o, dataset="cifar10") for o in made_study()[0].objectives[1:]]
+    assert _predicted_skeleton([latency], skeleton=dataclasses.replace(published, n_cells=1)) == published
+    assert _predicted_skeleton([latency], skeleton=published) is None
+
+
 def test_a_failed_network_is_left_out_and_named():
     from nasbench_mo.validation import make_report
     from nasbench_mo.validation.document import render_markdown

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_mo.search.candidates import Candidates
 from nasbench_mo.space import SearchSpace
 
 #: Of the copies so many have to have had the very values of an earlier one.
@@ -21,31 +23,42 @@ class Copies:
     same trainings and measurements stand for all of them, or their values follow from the architecture, a copy is an
     evaluation lost. Which of the two holds shows in what was told: separate trainings do not end in the very same
     values, while one of a few that are shared comes back soon.
+
+    Parameters
+    ----------
+    space
+        Whose equivalence classes count.
+    known
+        Indices of the objectives that are known beforehand, in the order of the candidates' columns.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, *, known: Sequence[int]) -> None:
         self._space = space
+        self._known = list(known)
         self._values: dict[bytes, set[bytes]] = {}
         self._n_seen = self._n_copies = self._n_equal = 0
+        self._asked: tuple[Candidates, list[bytes]] | None = None
 
     @property
     def idle(self) -> bool:
         """Whether an evaluation of a copy is lost, as far as is known."""
         return self._n_equal > _SHARE * self._n_copies
 
-    def update(self, X: NDArray[Any], F: NDArray[np.float64], *, known: NDArray[np.float64]) -> None:
-        """Take all that was told: (n, d) encodings, (n, m) values, of these (n, k) that were known beforehand."""
+    def update(self, X: NDArray[Any], F: NDArray[np.float64]) -> None:
+        """Take all that was told: (n, d) encodings and (n, m) values."""
         new = slice(self._n_seen, len(X))
-        for key, values in zip(self._keys(X[new], known[new]), F[new], strict=True):
+        for key, values in zip(self._keys(X[new], F[new][:, self._known]), F[new], strict=True):
             before = self._values.setdefault(key, set())
             self._n_copies += bool(before)
             self._n_equal += values.tobytes() in before
             before.add(values.tobytes())
         self._n_seen = len(X)
 
-    def of_evaluated(self, X: NDArray[Any], *, known: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which of (n, d) encodings are copies of something told, (n,)."""
-        return np.array([key in self._values for key in self._keys(X, known)], dtype=bool)
+    def of_evaluated(self, candidates: Candidates) -> NDArray[np.bool_]:
+        """Which candidates are copies of something told, (p,); cheap where the same ones are asked for again."""
+        if self._asked is None or self._asked[0] is not candidates:
+            self._asked = (candidates, self._keys(candidates.X, candidates.known[:, : len(self._known)]))
+        return np.fromiter(map(self._values.__contains__, self._asked[1]), dtype=bool, count=len(candidates))
 
     def _keys(self, X: NDArray[Any], known: NDArray[np.float64]) -> list[bytes]:
         classes = self._space.equivalence_class(X)

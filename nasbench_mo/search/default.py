@@ -126,7 +126,6 @@ class DefaultSearcher(Searcher):
         self._queue = space.from_codes([])
         self._awaited: dict[bytes, NDArray[Any]] = {}
         self._archive = _Archive(space, n_objectives)
-        self._copies = Copies(space)
         self._features: CandidateFeatures | None = None
 
     def options(self) -> dict[str, float | int | str]:
@@ -182,6 +181,7 @@ class DefaultSearcher(Searcher):
     def _begin(self) -> None:
         """What depends on the known objectives, which come after construction: features, candidates, the start."""
         self._features = features = CandidateFeatures(self.space)
+        self._copies = Copies(self.space, known=list(self._known))
         self._archive.features = features
         self._models = {j: ObjectiveModel(features.groups) for j in range(self.n_objectives) if j not in self._known}
         self._whole: WholeSpace | None = None
@@ -260,8 +260,7 @@ class DefaultSearcher(Searcher):
 
     def _condition(self, candidates: Candidates) -> None:
         """Bring the models up to all that was told, and in view of the candidates."""
-        known = self._archive.F[:, list(self._known)]
-        self._copies.update(self._archive.X, self._archive.F, known=known)
+        self._copies.update(self._archive.X, self._archive.F)
         for j, model in self._models.items():
             model.update(self._archive.inputs(), self._archive.F[:, j], pool=candidates.Z)
             model.forget_imagined(len(self._archive))
@@ -280,8 +279,7 @@ class DefaultSearcher(Searcher):
         scores = np.where(open_, -1.0 - self._rng.random(len(open_)), -np.inf)
         scores[~allowed] -= 2.0
         if self._copies.idle:
-            known = candidates.known[:, : len(self._known)]
-            copies = self._copies.of_evaluated(candidates.X, known=known)
+            copies = self._copies.of_evaluated(candidates)
             scores[copies] -= 4.0
             allowed &= ~copies
         if not len(front):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo import artifacts
-from nasbench_mo.bounded import load_arrays
+from nasbench_mo.bounded import load_arrays, read_text
 from nasbench_mo.errors import ArtifactError, FormatError, SpecError, require
 from nasbench_mo.training.images import Images, ImageSet
 
@@ -36,7 +36,7 @@ _TILE = 32
 _TILES_IN_ROW = 64
 #: Of a track's 30 frames every fifth is taken: those whose number leaves this remainder.
 _EVERY, _REMAINDER = 5, 4
-_FRAME = re.compile(r"(\d{5})_(\d{5})\.ppm")
+_FRAME = re.compile(r"(?P<track>\d{5})_(?P<frame>\d{5})\.ppm")
 _TEST_IMAGE = re.compile(r"\d{5}\.ppm")
 #: No official image is wider or higher than 300 pixels; Pillow's own limit is far above.
 _MAX_SIDE = 1_000
@@ -146,11 +146,10 @@ def _read_official(folder: Path) -> tuple[dict[str, NDArray[np.uint8]], dict[str
         of_class = training / f"{label:05d}"
         if not of_class.is_dir():
             raise FileNotFoundError(f"{of_class} is missing: expected a folder for each of the {GTSRB_CLASSES} classes")
-        names = sorted(path.name for path in of_class.iterdir() if _FRAME.fullmatch(path.name))
-        for name in names:
-            track, frame = (int(number) for number in _FRAME.fullmatch(name).groups())  # type: ignore[union-attr]
-            if frame % _EVERY == _REMAINDER:
-                frames.append((label, track, of_class / name))
+        for path in sorted(of_class.iterdir()):
+            named = _FRAME.fullmatch(path.name)
+            if named and int(named["frame"]) % _EVERY == _REMAINDER:
+                frames.append((label, int(named["track"]), path))
     tests = sorted(path for path in testing.iterdir() if _TEST_IMAGE.fullmatch(path.name))
     answers = _test_labels(folder)
     unlabelled = [path.name for path in tests if path.name not in answers]
@@ -172,18 +171,26 @@ def _read_official(folder: Path) -> tuple[dict[str, NDArray[np.uint8]], dict[str
 
 
 def _tiles(paths: list[Path]) -> NDArray[np.uint8]:
-    pillow = require("PIL.Image", extra="train")
     tiles = np.empty((len(paths), _TILE, _TILE, 3), dtype=np.uint8)
     for tile, path in zip(tiles, paths, strict=True):
-        try:
-            with pillow.open(path) as picture:
-                if max(picture.size) > _MAX_SIDE:
-                    raise FormatError(f"{path}: expected at most {_MAX_SIDE} pixels a side, got {picture.size}")
-                pixels = np.asarray(picture.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise FormatError(f"{path} cannot be read as a picture: {error}") from error
+        pixels = _picture(path)
         tile[:] = pixels if pixels.shape == tile.shape else scaled(pixels, size=_TILE)
     return tiles
+
+
+def _picture(path: Path) -> NDArray[np.uint8]:
+    """An (h, w, 3) picture; nothing is decoded of one that is too large."""
+    pillow = require("PIL.Image", extra="train")
+    try:
+        with pillow.open(path) as picture:
+            pixels: NDArray[np.uint8] | None = None
+            if max(picture.size) <= _MAX_SIDE:
+                pixels = np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
+        raise FormatError(f"{path} cannot be read as a picture: {error}") from error
+    if pixels is None:
+        raise FormatError(f"{path}: expected at most {_MAX_SIDE} pixels a side, got {picture.size}")
+    return pixels
 
 
 def _test_labels(folder: Path) -> dict[str, int]:
@@ -195,14 +202,15 @@ def _test_labels(folder: Path) -> dict[str, int]:
             f"{places[-1]} is missing: it comes in an archive of its own, GTSRB_Final_Test_GT.zip, beside the images'"
         )
     labels = {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream, delimiter=";"):
-            name, label = row.get("Filename"), row.get("ClassId") or ""
-            if not name or not label.isdecimal() or int(label) >= GTSRB_CLASSES:
-                raise FormatError(
-                    f"{path}: expected columns Filename and ClassId (0 to {GTSRB_CLASSES - 1}), got {row}"
-                )
-            labels[name] = int(label)
+    try:
+        text = read_text(path)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+    for row in csv.DictReader(text.splitlines(), delimiter=";"):
+        name, label = row.get("Filename"), row.get("ClassId") or ""
+        if not name or not label.isdecimal() or int(label) >= GTSRB_CLASSES:
+            raise FormatError(f"{path}: expected columns Filename and ClassId (0 to {GTSRB_CLASSES - 1}), got {row}")
+        labels[name] = int(label)
     return labels
 
 

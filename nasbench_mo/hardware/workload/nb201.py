@@ -31,7 +31,7 @@ _ABSENT, _ALIAS, _TENSOR = range(3)
 
 
 def nb201_workload(search_space: SearchSpace, *, dataset: str | None, skeleton: object | None) -> Workload:
-    """Workload of NAS-Bench-201: data sets ``cifar10``, ``cifar100``, ``imagenet16-120``, or any skeleton."""
+    """Workload of NAS-Bench-201: a data set of :meth:`Skeleton.for_dataset`, or any skeleton."""
     nb201 = check_space(search_space, NB201)
     net = Skeleton.for_dataset(DATASETS[0] if dataset is None else dataset) if skeleton is None else skeleton
     if not isinstance(net, Skeleton):
