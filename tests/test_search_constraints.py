@@ -248,6 +248,7 @@ def test_the_default_searcher_values_what_keeps_the_bounds_alone() -> None:
     for upper in (np.inf, 0.7):
         made = DefaultSearcher(nb201, 2, seed=0, reference="1.2,1.2")
         made.set_constraints([upper, np.inf])
+        made._begin()
         made._archive.F = np.array([[0.6, 1.0]])
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(DefaultSearcher, "_beliefs", lambda self, _: beliefs)
