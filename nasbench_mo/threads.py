@@ -6,22 +6,30 @@ busy loops, which takes several times the processor time where other work runs b
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS at one thread while the context lasts, for the whole process; then as before.
 
-    To look for the libraries that are loaded takes a millisecond.
+    The libraries are looked for again only where modules were imported since, as that takes milliseconds.
 
     Examples
     --------
     >>> with one_blas_thread():
     ...     pass
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _controller(len(sys.modules)).limit(limits=1, user_api="blas"):
         yield
+
+
+@lru_cache(maxsize=1)
+def _controller(_n_modules: int) -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, final
 
 import numpy as np
@@ -37,7 +38,10 @@ class Copies:
         self._known = list(known)
         self._values: dict[bytes, set[bytes]] = {}
         self._n_seen = self._n_copies = self._n_equal = 0
-        self._asked: tuple[Candidates, list[bytes]] | None = None
+        self._asked: Candidates | None = None
+        self._rows: dict[bytes, list[int]] = {}
+        self._found = np.empty(0, dtype=bool)
+        self._n_looked_up = 0
 
     @property
     def idle(self) -> bool:
@@ -56,9 +60,15 @@ class Copies:
 
     def of_evaluated(self, candidates: Candidates) -> NDArray[np.bool_]:
         """Which candidates are copies of something told, (p,); cheap where the same ones are asked for again."""
-        if self._asked is None or self._asked[0] is not candidates:
-            self._asked = (candidates, self._keys(candidates.X, candidates.known[:, : len(self._known)]))
-        return np.fromiter(map(self._values.__contains__, self._asked[1]), dtype=bool, count=len(candidates))
+        if self._asked is not candidates:
+            self._asked, self._rows, self._n_looked_up = candidates, {}, 0
+            self._found = np.zeros(len(candidates), dtype=bool)
+            for row, key in enumerate(self._keys(candidates.X, candidates.known[:, : len(self._known)])):
+                self._rows.setdefault(key, []).append(row)
+        for key in islice(self._values, self._n_looked_up, None):
+            self._found[self._rows.get(key, [])] = True
+        self._n_looked_up = len(self._values)
+        return self._found
 
     def _keys(self, X: NDArray[Any], known: NDArray[np.float64]) -> list[bytes]:
         classes = self._space.equivalence_class(X)

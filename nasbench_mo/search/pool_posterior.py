@@ -116,4 +116,6 @@ def _solve_lower(factor: Floats, right: Floats) -> Floats:
 
     if not len(factor):
         return np.empty_like(right)
+    if len(factor) == 1:  # the usual corner; the solver would copy the candidates' row twice
+        return np.asarray(right / factor[0, 0])
     return np.asarray(solve_triangular(factor, right, lower=True, check_finite=False))
