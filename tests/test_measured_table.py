@@ -571,6 +571,9 @@ def test_the_best_tenth_is_that_of_one_seed() -> None:
     truth = rng.normal(50, 10, 5000)
     found = seed_agreement(truth[:, None] + rng.normal(0, 2, (5000, 2)), rng=rng)
     assert 0.2 < found.kendall_tau_b_top < found.kendall_tau_b
+    ranks = np.arange(20.0)
+    swapped = ranks[[1, 0, *range(2, 20)]]  # the two best change places, the two worst do not
+    assert seed_agreement(np.stack([ranks, swapped], axis=1), rng=rng).kendall_tau_b_top == pytest.approx(-1.0)
 
 
 def test_the_ceiling_is_what_the_truth_reaches() -> None:
