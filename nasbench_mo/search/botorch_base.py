@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_mo.errors import require
+from nasbench_mo.search._options import number
 from nasbench_mo.search.archive_base import ArchiveSearcher, Floats
 from nasbench_mo.search.surrogate import features
 from nasbench_mo.space import SearchSpace
@@ -31,7 +32,7 @@ class BoTorchSearcher(ArchiveSearcher):
 
     The candidates of a batch are random unseen architectures and the unseen neighbours of the front. Objectives are
     learnt as logarithms where they are positive, scaled by the observed range and standardised; the processes have
-    BoTorch's own kernel and priors.
+    BoTorch's own kernel and priors. A fit begins with the hyperparameters of the one before.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ class BoTorchSearcher(ArchiveSearcher):
         Random candidates; at most as many neighbours of the front are added.
     mc_samples
         Quasi-random samples of the acquisition.
-    fit_iterations
-        Most steps of L-BFGS for the hyperparameters.
+    fit_iterations, fit_tolerance
+        Most steps of L-BFGS for the hyperparameters, and the relative gain of a step below which it ends.
     features
         What the processes see: ``"onehot"``, ``"default"`` for the space's own feature map, or the name of one.
 
@@ -63,13 +64,16 @@ class BoTorchSearcher(ArchiveSearcher):
         n_candidates: int = 2000,
         mc_samples: int = 32,
         fit_iterations: int = 200,
+        fit_tolerance: float = 1e-5,
         features: str = "onehot",
     ) -> None:
         super().__init__(space, n_objectives, seed=seed, n_initial=n_initial, batch=batch)
         self.n_candidates = self._integer("n_candidates", n_candidates, least=1)
         self.mc_samples = self._integer("mc_samples", mc_samples, least=1)
         self.fit_iterations = self._integer("fit_iterations", fit_iterations, least=1)
+        self.fit_tolerance = number(self.name, "fit_tolerance", fit_tolerance, least=0.0, most=1.0)
         self.features = features
+        self._hyperparameters: list[dict[str, Any]] = []
         self._features = _features_of(self.name, features, space=space)
         self._torch = require("torch", extra="bayes")
         require("botorch", extra="bayes")
@@ -81,19 +85,19 @@ class BoTorchSearcher(ArchiveSearcher):
             "n_candidates": self.n_candidates,
             "mc_samples": self.mc_samples,
             "fit_iterations": self.fit_iterations,
+            "fit_tolerance": self.fit_tolerance,
             "features": self.features,
         }
 
     @abstractmethod
-    def _chosen(self, model: Any, *, known: Any, choices: Any, n: int) -> list[int]:
+    def _chosen(self, model: Any, *, n: int) -> list[int]:
         """Indices into the choices of n proposals, best first.
 
         Parameters
         ----------
         model
-            Fitted model of the maximised (negated, scaled) objectives.
-        known, choices
-            (n, k) and (c, k) tensors of features.
+            Model of the maximised (negated, scaled) objectives on the known points and the choices:
+            :class:`.FinitePosterior`.
         """
 
     def _propose(self, n: int) -> NDArray[Any]:
@@ -101,17 +105,26 @@ class BoTorchSearcher(ArchiveSearcher):
         pool = self._unseen(pool)
         with self._own_randomness():
             known, choices = (self._tensor(self._features(X)) for X in (self._X, pool))
-            model = self._fitted(known)
-            return pool[self._chosen(model, known=known, choices=choices, n=min(n, len(pool)))]
+            from nasbench_mo.search.finite_posterior import FinitePosterior
+
+            model = FinitePosterior(self._fitted(known), known=known, choices=choices)
+            return pool[self._chosen(model, n=min(n, len(pool)))]
 
     def _fitted(self, known: Any) -> Any:
+        """A process of each (negated, scaled) objective, given (n, k) features."""
         models = require("botorch.models", extra="bayes")
         likelihoods = require("gpytorch.mlls", extra="bayes")
         fit = require("botorch.fit", extra="bayes").fit_gpytorch_mll
-        model = models.SingleTaskGP(known, self._tensor(-self._targets()))
-        mll = likelihoods.ExactMarginalLogLikelihood(model.likelihood, model)
-        fit(mll, optimizer_kwargs={"options": {"maxiter": self.fit_iterations}})
-        return model
+        parts = [models.SingleTaskGP(known, column[:, None]) for column in self._tensor(-self._targets()).T]
+        for part, last in zip(parts, self._hyperparameters, strict=False):  # none before the first fit
+            part.load_state_dict(last, strict=False)
+        for part in parts:
+            mll = likelihoods.ExactMarginalLogLikelihood(part.likelihood, part)
+            fit(mll, optimizer_kwargs={"options": {"maxiter": self.fit_iterations, "ftol": self.fit_tolerance}})
+        self._hyperparameters = [
+            {name: value.detach().clone() for name, value in part.named_parameters()} for part in parts
+        ]
+        return models.ModelListGP(*parts)
 
     def _sampler(self) -> Any:
         sampling = require("botorch.sampling.normal", extra="bayes")

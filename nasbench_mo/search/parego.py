@@ -30,23 +30,25 @@ class ParEGOSearcher(BoTorchSearcher):
 
     name = "parego"
 
-    def _chosen(self, model: Any, *, known: Any, choices: Any, n: int) -> list[int]:
+    def _chosen(self, model: Any, *, n: int) -> list[int]:
         parego = require("botorch.acquisition.multi_objective.parego", extra="bayes")
-        baseline = known[self._scaling_rows()]  # BoTorch scales by the range of what it improves on
+        baseline = model.known[self._scaling_rows()]  # BoTorch scales by the range of what it improves on
         chosen: list[int] = []
-        left = np.arange(len(choices))
+        left = np.arange(len(model.choices))
         for weights in random_weights(self._rng, n=n, n_objectives=self.n_objectives):
             acquisition = parego.qLogNParEGO(
                 model=model,
                 X_baseline=baseline,
                 scalarization_weights=self._tensor(weights),
                 sampler=self._sampler(),
-                X_pending=choices[chosen] if chosen else None,
+                X_pending=model.choices[chosen] if chosen else None,
                 prune_baseline=True,
             )
-            best = left[self._best(acquisition, choices[left])]
+            best = left[self._best(acquisition, model.choices[left])]
             chosen.append(int(best))
             left = left[left != best]
+            if len(chosen) < n:
+                model.hold(model.choices[chosen])
         return chosen
 
     def _scaling_rows(self) -> NDArray[np.intp]:

@@ -25,29 +25,30 @@ class QLogNEHVISearcher(BoTorchSearcher):
 
     name = "qlognehvi"
 
-    def _chosen(self, model: Any, *, known: Any, choices: Any, n: int) -> list[int]:
-        acquisition = self._acquisition(model, known)
+    def _chosen(self, model: Any, *, n: int) -> list[int]:
+        acquisition = self._acquisition(model)
         chosen: list[int] = []
-        left = np.arange(len(choices))
+        left = np.arange(len(model.choices))
         for _ in range(n):
-            best = left[self._best(acquisition, choices[left])]
+            best = left[self._best(acquisition, model.choices[left])]
             chosen.append(int(best))
             left = left[left != best]
             if len(chosen) < n:
-                acquisition.set_X_pending(choices[chosen])
+                model.hold(model.choices[chosen])
+                acquisition.set_X_pending(model.choices[chosen])
         return chosen
 
-    def _acquisition(self, model: Any, known: Any) -> Any:
+    def _acquisition(self, model: Any) -> Any:
         if self.n_objectives == 1:
             single = require("botorch.acquisition.logei", extra="bayes")
             return single.qLogNoisyExpectedImprovement(
-                model=model, X_baseline=known, sampler=self._sampler(), prune_baseline=True
+                model=model, X_baseline=model.known, sampler=self._sampler(), prune_baseline=True
             )
         several = require("botorch.acquisition.multi_objective.logei", extra="bayes")
         return several.qLogNoisyExpectedHypervolumeImprovement(
             model=model,
             ref_point=[-REFERENCE] * self.n_objectives,
-            X_baseline=known,
+            X_baseline=model.known,
             sampler=self._sampler(),
             prune_baseline=True,
         )
