@@ -64,7 +64,7 @@ class BoTorchSearcher(ArchiveSearcher):
         n_candidates: int = 2000,
         mc_samples: int = 32,
         fit_iterations: int = 200,
-        fit_tolerance: float = 1e-5,
+        fit_tolerance: float = 1e-6,
         features: str = "onehot",
     ) -> None:
         super().__init__(space, n_objectives, seed=seed, n_initial=n_initial, batch=batch)
