@@ -197,7 +197,7 @@ def test_problems_axes_views_and_scales(page: Browser) -> None:
     )
     assert "energy [mJ], predicted →" in page.js("document.getElementById('fronts').textContent")
     page.click("#panels li:nth-child(3) button")
-    assert "best known" in text(page, "#problem-note")
+    assert "best front known" in text(page, "#problem-note")
     assert count(page, "#fronts circle.exact") == 0
 
 
