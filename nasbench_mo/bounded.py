@@ -16,7 +16,7 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import IO, Any, Final
@@ -314,6 +314,23 @@ def load_arrays(
             raise FormatError(f"not a readable NPZ file: {_reason(error)}") from error
 
 
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an NPZ file that :func:`load_arrays` reads; arrays of Python objects are refused.
+
+    An older NumPy takes ``allow_pickle=False`` for an array of that name.
+
+    Raises
+    ------
+    TypeError
+        An array holds Python objects.
+    """
+    for name, values in arrays.items():
+        if np.asarray(values).dtype.hasobject:
+            raise TypeError(f"array {name!r} holds Python objects")
+    with path.open("wb") as file:  # given a path, NumPy would append a suffix of its own
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type, unused-ignore]
+
+
 def _array(archive: zipfile.ZipFile, name: str, *, kinds: str, at_most: int) -> NDArray[Any]:
     members = [info for info in archive.infolist() if info.filename == f"{name}.npy"]
     if len(members) != 1:
@@ -325,7 +342,7 @@ def _array(archive: zipfile.ZipFile, name: str, *, kinds: str, at_most: int) -> 
         what = "Python objects, which can hide anything," if dtype.hasobject else f"dtype {dtype}"
         raise FormatError(f"array {name!r}: expected numbers or text of fixed width, got {what}"[:200])
     size = prod(shape) * dtype.itemsize
-    if len(shape) > _MAX_DIMENSIONS or size > at_most:
+    if len(shape) > _MAX_DIMENSIONS or not 0 <= size <= at_most:  # NumPy's item size may overflow
         raise FormatError(f"array {name!r}: expected at most {at_most:,} bytes, its header announces {size:,}"[:200])
     held = members[0].file_size - header_bytes
     if size != held:

@@ -224,7 +224,7 @@ def saved(values: Any) -> bytes:
         (npy(described("(-1,)")), "shape"),
         (npy(described("(1,)", descr="'|O'"), bytes(8)), "Python objects, which can hide anything"),
         (npy(described("(1,)", descr="[('a', '<f8')]"), bytes(8)), "expected numbers or text"),
-        (npy(described("(1,)", descr="'<U2000000000'"), bytes(8)), "announces 8,000,000,000|dtype"),
+        (npy(described("(1,)", descr="'<U2000000000'"), bytes(8)), "announces 8,000,000,000|dtype|at most"),
         (npy(described("(1,1,1,1,1,1,1,1,1)"), bytes(8)), "at most .* bytes"),
         (npy("{'descr': __import__('os').system('true')}"), "not a readable NPZ file"),
         (npy("(" * 60), "not a readable NPZ file"),
@@ -338,6 +338,21 @@ def test_a_users_arrays_are_guarded(tmp_path: Path) -> None:
     (tmp_path / "d.npz").write_bytes(arrays)
     with pytest.raises(FormatError, match=r"d\.npz: array 'lat_ms' .*announces 8,000,000,000,000"):
         read_columns(tmp_path / "d.npz", tmp_path / "spec.yaml")
+
+
+def test_arrays_that_are_saved_are_read_again_and_nothing_else_is_in_the_file(tmp_path: Path) -> None:
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "b": np.frombuffer(b"{}", dtype=np.uint8)}
+    bounded.save_arrays(tmp_path / "x.bin", arrays)
+    with np.load(tmp_path / "x.bin") as held:
+        assert sorted(held.files) == ["a", "b"]
+    read = bounded.load_arrays(tmp_path / "x.bin", ["a", "b"])
+    assert all(np.array_equal(read[name], arrays[name]) for name in arrays)
+
+
+def test_python_objects_are_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="'b' holds Python objects"):
+        bounded.save_arrays(tmp_path / "x.npz", {"a": np.zeros(2), "b": np.array([{}], dtype=object)})
+    assert not (tmp_path / "x.npz").exists()
 
 
 # ---------------------------------------------------------------------- trees

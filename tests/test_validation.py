@@ -627,6 +627,7 @@ def test_a_network_that_fails_is_reported_and_tried_again(folder, tmp_path, monk
 
 @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="this machine has no C++ compiler")
 def test_the_native_engine_trains_the_same_networks_and_is_another_study(folder, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("onnx", reason="profiles need the extra 'profile'")
     write_images(tmp_path / "toy.npz", size=16)
     monkeypatch.setattr("nasbench_mo.profiling.cpu.resident_mib", lambda model, n_threads: 1.0)
     call = with_changes(arguments(folder, tmp_path / "native"), dataset=tmp_path / "toy.npz", engine="native")

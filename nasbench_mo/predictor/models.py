@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self, final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.bounded import MAX_JSON_BYTES, load_arrays, parse_json
+from nasbench_mo.bounded import MAX_JSON_BYTES, load_arrays, parse_json, save_arrays
 from nasbench_mo.errors import ArtifactError, FormatError, SpecError, did_you_mean, require
 from nasbench_mo.predictor.estimators.stored_linear import StoredLinear
 from nasbench_mo.predictor.recipes import resolved
@@ -214,8 +214,7 @@ class StoredGaussianProcess(StoredModel):
         with np.load(folder / self.file, allow_pickle=False) as arrays:
             held = {name: arrays[name] for name in arrays.files}
         held["state"] = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
-        with (folder / self.file).open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **held)
+        save_arrays(folder / self.file, held)
 
     @classmethod
     def load(cls, folder: Path, *, spread: float) -> Self:

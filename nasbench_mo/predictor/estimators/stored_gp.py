@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, final, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nasbench_mo.bounded import load_arrays
+from nasbench_mo.bounded import load_arrays, save_arrays
 from nasbench_mo.errors import ArtifactError, SpecError
 from nasbench_mo.predictor.estimators.gp_kernel import Cross, Floats, KernelTerm, covariance, variance
 from nasbench_mo.predictor.estimators.targets import TargetTransform
@@ -195,8 +195,7 @@ class StoredGP:
             "scales": np.stack([term.scales for term in self.terms]),
             "offsets": np.stack([np.asarray(term.offset) for term in self.terms]),
         }
-        with path.open("wb") as file:  # savez would append a suffix of its own to a path
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+        save_arrays(path, arrays)
         return self.state()
 
     @classmethod

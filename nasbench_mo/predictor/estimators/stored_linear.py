@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, final, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nasbench_mo.bounded import load_arrays, parse_json
+from nasbench_mo.bounded import load_arrays, parse_json, save_arrays
 from nasbench_mo.errors import ArtifactError, NasbenchMoError, SpecError
 from nasbench_mo.predictor.booster_file import load_booster
 from nasbench_mo.predictor.estimators.targets import TargetTransform
@@ -111,16 +111,16 @@ class StoredLinear:
             "target": self.target.state(),
         }
         trees = b"" if self.booster is None else bytes(self.booster.save_raw("ubj"))
-        with path.open("wb") as file:  # savez would append a suffix of its own to a path
-            np.savez_compressed(
-                file,
-                allow_pickle=False,
-                linear_columns=self.linear_columns,
-                tree_columns=self.tree_columns,
-                coefficients=self.coefficients,
-                trees=np.frombuffer(trees, dtype=np.uint8),
-                state=np.frombuffer(json.dumps(state).encode(), dtype=np.uint8),
-            )
+        save_arrays(
+            path,
+            {
+                "linear_columns": self.linear_columns,
+                "tree_columns": self.tree_columns,
+                "coefficients": self.coefficients,
+                "trees": np.frombuffer(trees, dtype=np.uint8),
+                "state": np.frombuffer(json.dumps(state).encode(), dtype=np.uint8),
+            },
+        )
 
     @classmethod
     def load(cls, path: Path) -> Self:
