@@ -30,7 +30,7 @@ CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory) -> Path:
     """Folder of the source archive and of the wheel that was built from it."""
-    import build  # noqa: F401  # an environment without it (--core) says so here, not in a child process
+    import build.__main__  # noqa: F401  # an environment without it (--core) says so here, not in a child process
 
     out = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT)]
