@@ -103,7 +103,7 @@ def test_an_acquisition_has_the_same_values_over_it(model: Any, points: Any, fin
             ref_point=[-0.5] * model.num_outputs,
             X_baseline=known,
             sampler=SobolQMCNormalSampler(torch.Size([16]), seed=3),
-            prune_baseline=True,
+            prune_baseline=False,  # which points are pruned depends on draws from torch's own generator
         )
         acquisition.set_X_pending(held)
         with torch.no_grad():
