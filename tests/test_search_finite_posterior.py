@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("botorch")
 
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement  # noqa: E402
+from botorch.exceptions.errors import UnsupportedError  # noqa: E402
 from botorch.models import ModelListGP, SingleTaskGP  # noqa: E402
 from botorch.sampling.normal import SobolQMCNormalSampler  # noqa: E402
 
@@ -77,14 +78,14 @@ def test_many_sets_at_once_and_choices_that_are_held(model: Any, points: Any, fi
 
 
 def test_two_choices_that_are_not_held_are_refused(finite: FinitePosterior) -> None:
-    with pytest.raises(NotImplementedError, match="one point at most"):
+    with pytest.raises(UnsupportedError, match="one point at most"):
         finite.posterior(_numbers(N_KNOWN, N_KNOWN + 1))
 
 
 def test_what_it_does_not_have_is_refused(finite: FinitePosterior) -> None:
-    with pytest.raises(NotImplementedError, match="without noise"):
+    with pytest.raises(UnsupportedError, match="without noise"):
         finite.posterior(_numbers(0), observation_noise=True)
-    with pytest.raises(NotImplementedError, match="all objectives"):
+    with pytest.raises(UnsupportedError, match="all objectives"):
         finite.posterior(_numbers(0), output_indices=[0])
 
 

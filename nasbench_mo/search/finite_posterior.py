@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from botorch.exceptions.errors import UnsupportedError
 from botorch.models.model import Model
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
@@ -87,12 +88,12 @@ class FinitePosterior(Model):  # type: ignore[misc, unused-ignore]
     ) -> Any:
         """Joint posterior of (..., q, 1) points, without noise."""
         if output_indices is not None or observation_noise is not False:
-            raise NotImplementedError("the posterior of all objectives without noise is all there is")
+            raise UnsupportedError("the posterior of all objectives without noise is all there is")
         which = X[..., 0].long()
         row = self._row[which]
         free = row < 0
         if bool((free.sum(dim=-1) > 1).any()):
-            raise NotImplementedError("one point at most that is neither known nor held")
+            raise UnsupportedError("one point at most that is neither known nor held")
         # the row of a free point is read off the column that the others have of it; its own place is its variance
         found = self._rows[:, row[..., :, None], which[..., None, :]]
         found = torch.where(free[..., :, None], found.transpose(-1, -2), found)
