@@ -30,11 +30,11 @@ demo: $(VENV)/.core  ## install the core, search an embedded problem, draw its f
 	$(BIN)/nasbench-mo demo
 
 test: $(VENV)/.all  ## install the extras and run the whole suite
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --timeout 900
 	$(BIN)/python -m pytest --numprocesses 0 --nbmake --nbmake-timeout=240 notebooks
 
 test-all: test  ## the suite, what takes minutes, and 10,000 damaged files for the readers
-	$(BIN)/python -m pytest --numprocesses 2 -m slow
+	$(BIN)/python -m pytest --numprocesses 2 --timeout 1800 -m slow
 	PYTHONPATH=tests $(BIN)/python -m fuzz 10000
 
 # The lowest version of everything that the core asks for, and nothing of an extra.

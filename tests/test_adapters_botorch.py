@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from benchmark_helpers import ERROR, LATENCY, opposed, store_synthetic_nb201, toy_problem, toy_space
-from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+from botorch.acquisition.multi_objective import logei
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.transforms import Standardize
@@ -30,6 +30,7 @@ import nasbench_mo as nmo
 from nasbench_mo.adapters.botorch import to_botorch
 from nasbench_mo.benchmark import Problem
 from nasbench_mo.errors import ManifestError, SpecError
+from nasbench_mo.search.qlognehvi import uncompiled
 
 FLOPS = "nb201s-c10-flops-v1"
 BOUNDS = ("flops_millions <= 60", "params_millions <= 0.5")
@@ -190,13 +191,14 @@ def noisy_hypervolume_search(problem: Problem, *, negate: bool, seed: int) -> to
         model = SingleTaskGP(one_hot(X), Y, outcome_transform=Standardize(2))
         mll = ExactMarginalLogLikelihood(model.likelihood, model)
         fit_gpytorch_mll(mll, optimizer_kwargs={"options": {"maxiter": 10}})
-        acquisition = qLogNoisyExpectedHypervolumeImprovement(
-            model,
-            theirs.ref_point,
-            one_hot(X),
-            sampler=SobolQMCNormalSampler(torch.Size([16]), seed=seed),
-            prune_baseline=True,
-        )
+        with uncompiled(logei):
+            acquisition = logei.qLogNoisyExpectedHypervolumeImprovement(
+                model,
+                theirs.ref_point,
+                one_hot(X),
+                sampler=SobolQMCNormalSampler(torch.Size([16]), seed=seed),
+                prune_baseline=True,
+            )
         best = X[torch.tensor(nmo.nondominated(-Y.numpy()))].int().numpy()
         near = np.concatenate([problem.space.neighbors(x) for x in best])
         choices = tensor(np.unique(np.concatenate([near, problem.space.sample(100, rng=rng)]), axis=0))

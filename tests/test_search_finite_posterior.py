@@ -13,13 +13,14 @@ import nasbench_mo as nmo
 torch = pytest.importorskip("torch")
 pytest.importorskip("botorch")
 
-from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement  # noqa: E402
+from botorch.acquisition.multi_objective import logei  # noqa: E402
 from botorch.exceptions.errors import UnsupportedError  # noqa: E402
 from botorch.models import ModelListGP, SingleTaskGP  # noqa: E402
 from botorch.sampling.normal import SobolQMCNormalSampler  # noqa: E402
 
 from nasbench_mo.search.finite_posterior import FinitePosterior  # noqa: E402
 from nasbench_mo.search.parego import ParEGOSearcher  # noqa: E402
+from nasbench_mo.search.qlognehvi import QLogNEHVISearcher, uncompiled  # noqa: E402
 
 N_KNOWN = 12
 
@@ -99,13 +100,14 @@ def test_an_acquisition_has_the_same_values_over_it(model: Any, points: Any, fin
         (finite, finite.known, _numbers(*pending), finite.choices),
         (model, points[:N_KNOWN], points[pending], points[N_KNOWN:]),
     ):
-        acquisition = qLogNoisyExpectedHypervolumeImprovement(
-            model=which,
-            ref_point=[-0.5] * model.num_outputs,
-            X_baseline=known,
-            sampler=SobolQMCNormalSampler(torch.Size([16]), seed=3),
-            prune_baseline=False,  # which points are pruned depends on draws from torch's own generator
-        )
+        with uncompiled(logei):
+            acquisition = logei.qLogNoisyExpectedHypervolumeImprovement(
+                model=which,
+                ref_point=[-0.5] * model.num_outputs,
+                X_baseline=known,
+                sampler=SobolQMCNormalSampler(torch.Size([16]), seed=3),
+                prune_baseline=False,  # which points are pruned depends on draws from torch's own generator
+            )
         acquisition.set_X_pending(held)
         with torch.no_grad():
             values.append(acquisition(choices[10:60, None, :]))
@@ -135,3 +137,20 @@ def test_a_fit_begins_where_the_last_one_ended(monkeypatch: pytest.MonkeyPatch) 
     anew.tell(X, problem.evaluate(X))
     centre = dict(anew._fitted(known).models[0].named_parameters())
     assert not all(torch.equal(centre[name], ended[0][name]) for name in centre)
+
+
+def test_no_kernel_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(logei, "_load_attempted"):
+        pytest.skip("this BoTorch has no kernel")
+    compiled = []
+    monkeypatch.setattr("torch.utils.cpp_extension.load", lambda **given: compiled.append(given["name"]))
+    monkeypatch.setattr(logei, "_load_attempted", False)
+    problem = nmo.problem("nb201s-c10-params-v1")
+    searcher = QLogNEHVISearcher(problem.space, 2, n_initial=5, n_candidates=10)
+    X = problem.space.sample(6, rng=np.random.default_rng(0))
+    searcher.tell(X, problem.evaluate(X))
+    assert len(searcher.ask(2)) == 2
+    assert not compiled
+    assert logei._load_attempted is False  # somebody's own acquisition may still have it
+    logei._try_load_fused_kernel()
+    assert compiled == ["logei_fused_ext"]

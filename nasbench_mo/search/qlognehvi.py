@@ -7,6 +7,8 @@ logarithm.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, final
 
 import numpy as np
@@ -45,10 +47,35 @@ class QLogNEHVISearcher(BoTorchSearcher):
                 model=model, X_baseline=model.known, sampler=self._sampler(), prune_baseline=True
             )
         several = require("botorch.acquisition.multi_objective.logei", extra="bayes")
-        return several.qLogNoisyExpectedHypervolumeImprovement(
-            model=model,
-            ref_point=[-REFERENCE] * self.n_objectives,
-            X_baseline=model.known,
-            sampler=self._sampler(),
-            prune_baseline=True,
-        )
+        with uncompiled(several):
+            return several.qLogNoisyExpectedHypervolumeImprovement(
+                model=model,
+                ref_point=[-REFERENCE] * self.n_objectives,
+                X_baseline=model.known,
+                sampler=self._sampler(),
+                prune_baseline=True,
+            )
+
+
+@contextmanager
+def uncompiled(logei: Any) -> Iterator[None]:
+    """Make acquisitions that compute in PyTorch.
+
+    BoTorch >= 0.18 compiles a kernel for the processor at hand when the first acquisition is made, in a folder of the
+    user's. A process killed meanwhile leaves a lock behind, and every later one waits for it without end. The kernel
+    saves a sixth of the time with two objectives.
+
+    Parameters
+    ----------
+    logei
+        The module ``botorch.acquisition.multi_objective.logei``.
+    """
+    attempted = getattr(logei, "_load_attempted", None)
+    if attempted is None:  # a version without the kernel
+        yield
+        return
+    logei._load_attempted = True
+    try:
+        yield
+    finally:
+        logei._load_attempted = attempted
