@@ -228,6 +228,22 @@ def test_dask_outcomes_come_as_they_are_ready(scheduler: str) -> None:
         assert list(executor.ordered(square, [1, 2, 3])) == [1, 4, 9]  # the same cluster again
 
 
+def test_an_event_loop_that_starts_late_is_waited_for(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed
+
+    client, refused = distributed.Client, []
+
+    def late(*given: Any, **options: Any) -> Any:
+        if not refused:
+            refused.append(given)
+            raise AssertionError
+        return client(*given, **options)
+
+    monkeypatch.setattr(distributed, "Client", late)
+    assert list(run_ordered(square, [1, 2], scheduler=scheduler)) == [1, 4]
+    assert refused == [(scheduler,)]
+
+
 def test_an_executor_on_a_cluster_has_to_be_entered(scheduler: str) -> None:
     with pytest.raises(SpecError, match="within its 'with' block"):
         Executor(cluster=scheduler).as_completed(square, [1])

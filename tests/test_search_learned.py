@@ -19,7 +19,6 @@ from nasbench_mo.predictor.features import one_hot
 from nasbench_mo.search import Searcher, searcher
 from nasbench_mo.search import lamoo as lamoo_module
 from nasbench_mo.search.archive_base import ArchiveSearcher
-from nasbench_mo.search.ehvi import expected_improvement, undominated_boxes
 from nasbench_mo.search.epsilon_net import by_front_and_spread
 from nasbench_mo.search.scalarise import RHO, Scale, chebyshev, random_weights
 from nasbench_mo.search.surrogate import features
@@ -86,54 +85,6 @@ def test_the_order_goes_front_by_front_and_far_apart_first() -> None:
     assert by_front_and_spread(F, most=2).tolist() == [0, 2]
     same = by_front_and_spread(np.zeros((4, 2)), most=4)
     assert sorted(same.tolist()) == [0, 1, 2, 3]
-
-
-# ---------------------------------------------------------------------- expected hypervolume improvement
-
-
-@pytest.mark.parametrize("m", [1, 2, 3, 4])
-@pytest.mark.parametrize("seed", range(4))
-def test_the_boxes_are_what_the_front_leaves_undominated(m: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    front = np.round(rng.random((seed * 3, m)), 1)  # rounding makes ties; seed 0 has no front
-    reference = np.full(m, 0.9)
-    lower, upper = undominated_boxes(front, reference)
-    points = rng.random((400, m)) * 1.2 - 0.1
-    inside = ((lower[None] < points[:, None]) & (points[:, None] < upper[None])).all(axis=2).sum(axis=1)
-    dominated = (front[None] < points[:, None]).all(axis=2).any(axis=1) | (points > reference).any(axis=1)
-    np.testing.assert_array_equal(inside, np.where(dominated, 0, 1))
-
-
-@pytest.mark.parametrize("m", [1, 2, 3])
-def test_certain_predictions_gain_the_difference_of_hypervolumes(m: int) -> None:
-    rng = np.random.default_rng(m)
-    front, candidates, reference = rng.random((8, m)), rng.random((30, m)) * 1.3, np.full(m, 1.1)
-    gain = expected_improvement(candidates, np.zeros((30, m)), front=front, reference=reference)
-    before = hypervolume(front, reference=reference)
-    after = [hypervolume(np.vstack([front, c]), reference=reference) for c in candidates]
-    np.testing.assert_allclose(gain, np.array(after) - before, atol=1e-7)
-
-
-@pytest.mark.parametrize("m", [2, 3])
-def test_uncertain_predictions_gain_what_sampling_says(m: int) -> None:
-    rng = np.random.default_rng(m)
-    front, reference = rng.random((6, m)), np.full(m, 1.1)
-    mean, std = rng.random((3, m)), 0.05 + 0.3 * rng.random((3, m))
-    gain = expected_improvement(mean, std, front=front, reference=reference)
-    before = hypervolume(front, reference=reference)
-    for i in range(3):
-        draws = mean[i] + std[i] * rng.standard_normal((4000, m))
-        each = np.array([hypervolume(np.vstack([front, d]), reference=reference) - before for d in draws])
-        assert abs(each.mean() - gain[i]) < 5 * each.std() / np.sqrt(len(each))
-
-
-def test_a_front_too_large_for_exact_boxes_is_thinned() -> None:
-    rng = np.random.default_rng(0)
-    directions = np.abs(rng.standard_normal((300, 4)))
-    front = 1.0 - directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    gain = expected_improvement(front[:5] - 0.01, np.full((5, 4), 0.1), front=front, reference=np.full(4, 1.1))
-    assert np.isfinite(gain).all()
-    assert (gain > 0).all()
 
 
 # ---------------------------------------------------------------------- features

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from nasbench_mo.errors import require
 from nasbench_mo.search._options import number
+from nasbench_mo.search.acquisition import expected_improvement
 from nasbench_mo.search.archive_base import ArchiveSearcher, Floats
-from nasbench_mo.search.ehvi import expected_improvement
 from nasbench_mo.search.epsilon_net import by_front_and_spread
+from nasbench_mo.search.marginals import Marginals
 from nasbench_mo.search.surrogate import features
 from nasbench_mo.space import SearchSpace
 
@@ -158,10 +159,11 @@ class SMACForestSearcher(ArchiveSearcher):
     def _acquisition(self, X: NDArray[Any]) -> Floats:
         """Expected hypervolume improvement of (c, d) architectures, (c,), in the space of the forests' targets."""
         rows = self._features(X).astype(np.float32)
-        # (trees, c, m); the deviation is that between the trees, as in section 4.1 of the paper
-        each = np.stack([[t.predict(rows).ravel() for t in trees] for trees in self._forests], axis=-1)
+        each = [np.stack([tree.predict(rows).ravel() for tree in trees]) for trees in self._forests]
+        # the deviation is that between the trees, as in section 4.1 of the paper
+        beliefs = [Marginals(mean=values.mean(axis=0), std=values.std(axis=0)) for values in each]
         reference = np.full(self.n_objectives, _REFERENCE)
-        return expected_improvement(each.mean(axis=0), each.std(axis=0), front=self._told_values, reference=reference)
+        return expected_improvement(beliefs, front=self._told_values, reference=reference)
 
 
 #: Under another name, as the option is called ``features`` too.
