@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from nasbench_mo.errors import require
 from nasbench_mo.search._options import number
 from nasbench_mo.search.archive_base import ArchiveSearcher, Floats
+from nasbench_mo.search.posterior_samples import PosteriorSamples
 from nasbench_mo.search.surrogate import features
 from nasbench_mo.space import SearchSpace
 from nasbench_mo.threads import one_blas_thread
 
 #: Reference point in units of the observed range: 10 % beyond the worst.
 REFERENCE = 1.1
-#: Candidates whose acquisition is computed at a time.
-_CHUNK = 512
 
 
 class BoTorchSearcher(ArchiveSearcher):
@@ -39,9 +38,10 @@ class BoTorchSearcher(ArchiveSearcher):
     n_initial, batch
         Random architectures at the start, and proposals from one fit, chosen one after the other.
     n_candidates
-        Random candidates; at most as many neighbours of the front are added.
+        Random candidates; at most as many neighbours of the front are added. Their covariances take 8 bytes for each
+        pair and objective.
     mc_samples
-        Quasi-random samples of the acquisition.
+        Quasi-random samples that the acquisition averages over.
     fit_iterations, fit_tolerance
         Most steps of L-BFGS for the hyperparameters, and the relative gain of a step below which it ends.
     features
@@ -61,7 +61,7 @@ class BoTorchSearcher(ArchiveSearcher):
         seed: int = 0,
         n_initial: int = 20,
         batch: int = 5,
-        n_candidates: int = 2000,
+        n_candidates: int = 1000,
         mc_samples: int = 32,
         fit_iterations: int = 200,
         fit_tolerance: float = 1e-6,
@@ -90,32 +90,37 @@ class BoTorchSearcher(ArchiveSearcher):
         }
 
     @abstractmethod
-    def _chosen(self, model: Any, *, n: int) -> list[int]:
-        """Indices into the choices of n proposals, best first.
-
-        Parameters
-        ----------
-        model
-            Model of the maximised (negated, scaled) objectives on the known points and the choices:
-            :class:`.FinitePosterior`.
-        """
+    def _chosen(self, samples: PosteriorSamples, *, n: int, n_choices: int) -> list[int]:
+        """n choices, best first, given samples of the scaled objectives (:meth:`_targets`), which are minimised."""
 
     def _propose(self, n: int) -> NDArray[Any]:
         pool = np.concatenate([self._fresh(self.n_candidates), self._neighbours_of_front(self.n_candidates)])
         pool = self._unseen(pool)
+        n = min(n, len(pool))
         with self._own_randomness():
-            known, choices = (self._tensor(self._features(X)) for X in (self._X, pool))
-            from nasbench_mo.search.finite_posterior import FinitePosterior
+            return pool[self._chosen(self._samples(pool, n=n), n=n, n_choices=len(pool))]
 
-            model = FinitePosterior(self._fitted(known), known=known, choices=choices)
-            return pool[self._chosen(model, n=min(n, len(pool)))]
+    def _samples(self, choices: NDArray[Any], *, n: int) -> PosteriorSamples:
+        """Of what was told and (c, d) choices, n of which may be chosen."""
+        sampling = require("botorch.utils.sampling", extra="bayes")
+        known = self._tensor(self._features(self._X))
+        points = self._torch.cat([known, self._tensor(self._features(choices))])
+        fitted = self._fitted(known)
+        with self._torch.no_grad():
+            joint = [part.posterior(points).distribution for part in fitted]
+            means = [part.mean.numpy() for part in joint]
+            covariances = [part.covariance_matrix.numpy() for part in joint]
+        shape = (self.mc_samples, len(known) + n, self.n_objectives)
+        seed = int(self._rng.integers(1 << 31))
+        base = sampling.draw_sobol_normal_samples(shape[1] * shape[2], shape[0], seed=seed, dtype=self._torch.float64)
+        return PosteriorSamples(means, covariances, base=base.numpy().reshape(shape), n_known=len(known))
 
-    def _fitted(self, known: Any) -> Any:
-        """A process of each (negated, scaled) objective, given (n, k) features."""
+    def _fitted(self, known: Any) -> list[Any]:
+        """A process of each scaled objective, given (n, k) features."""
         models = require("botorch.models", extra="bayes")
         likelihoods = require("gpytorch.mlls", extra="bayes")
         fit = require("botorch.fit", extra="bayes").fit_gpytorch_mll
-        parts = [models.SingleTaskGP(known, column[:, None]) for column in self._tensor(-self._targets()).T]
+        parts = [models.SingleTaskGP(known, column[:, None]) for column in self._tensor(self._targets()).T]
         for part, last in zip(parts, self._hyperparameters, strict=False):  # none before the first fit
             part.load_state_dict(last, strict=False)
         for part in parts:
@@ -124,18 +129,7 @@ class BoTorchSearcher(ArchiveSearcher):
         self._hyperparameters = [
             {name: value.detach().clone() for name, value in part.named_parameters()} for part in parts
         ]
-        return models.ModelListGP(*parts)
-
-    def _sampler(self) -> Any:
-        sampling = require("botorch.sampling.normal", extra="bayes")
-        shape = self._torch.Size([self.mc_samples])
-        return sampling.SobolQMCNormalSampler(shape, seed=int(self._rng.integers(1 << 31)))
-
-    def _best(self, acquisition: Any, choices: Any) -> int:
-        """Index of the choice with the greatest acquisition."""
-        with self._torch.no_grad():
-            parts = [acquisition(part[:, None, :]) for part in choices.split(_CHUNK)]
-        return int(self._torch.cat(parts).argmax())
+        return parts
 
     def _tensor(self, values: Floats) -> Any:
         return self._torch.tensor(values, dtype=self._torch.float64)

@@ -1,27 +1,30 @@
-"""ParEGO by BoTorch: a new random scalarisation for each proposal.
+"""ParEGO with BoTorch's models: a new random scalarisation for each proposal.
 
 Knowles, "ParEGO: a hybrid algorithm with on-line landscape approximation for expensive multiobjective optimization
 problems", IEEE TEC 10(1), 2006; Daulton, Balandat & Bakshy, NeurIPS 2020, for qNParEGO, which models the objectives
 rather than their scalarisation; Ament et al., "Unexpected improvements to expected improvement", NeurIPS 2023, for the
-logarithm.
+soft improvement, which still tells choices apart where none is likely to improve on anything.
 """
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_mo.errors import require
 from nasbench_mo.pareto import nondominated
 from nasbench_mo.search.botorch_base import BoTorchSearcher
-from nasbench_mo.search.scalarise import random_weights
+from nasbench_mo.search.posterior_samples import PosteriorSamples
+from nasbench_mo.search.scalarise import Scale, chebyshev, random_weights
+
+#: Width of the bend of the soft improvement, on the scale of the front.
+_SOFTNESS = 1e-3
 
 
 @final
 class ParEGOSearcher(BoTorchSearcher):
-    """qLogNParEGO: noisy expected improvement of the augmented Chebyshev function, weights from the simplex.
+    """qNParEGO: noisy expected improvement of the augmented Chebyshev function, weights from the simplex.
 
     Each proposal of a batch has weights of its own and takes the earlier ones as pending. The function scales the
     objectives by the observed front of what computes something of its input, not by all that was seen: a few dead
@@ -30,25 +33,17 @@ class ParEGOSearcher(BoTorchSearcher):
 
     name = "parego"
 
-    def _chosen(self, model: Any, *, n: int) -> list[int]:
-        parego = require("botorch.acquisition.multi_objective.parego", extra="bayes")
-        baseline = model.known[self._scaling_rows()]  # BoTorch scales by the range of what it improves on
+    def _chosen(self, samples: PosteriorSamples, *, n: int, n_choices: int) -> list[int]:
+        scale = Scale.of(samples.known[:, self._scaling_rows()].mean(axis=0))
         chosen: list[int] = []
-        left = np.arange(len(model.choices))
         for weights in random_weights(self._rng, n=n, n_objectives=self.n_objectives):
-            acquisition = parego.qLogNParEGO(
-                model=model,
-                X_baseline=baseline,
-                scalarization_weights=self._tensor(weights),
-                sampler=self._sampler(),
-                X_pending=model.choices[chosen] if chosen else None,
-                prune_baseline=True,
-            )
-            best = left[self._best(acquisition, model.choices[left])]
-            chosen.append(int(best))
-            left = left[left != best]
-            if len(chosen) < n:
-                model.hold(model.choices[chosen])
+            if chosen:
+                samples.choose(chosen[-1])
+            best = chebyshev(scale.scaled(samples.known), weights).min(axis=1, keepdims=True)
+            values = chebyshev(scale.scaled(samples.at(np.arange(n_choices))), weights)
+            gains = np.logaddexp(0.0, (best - values) / _SOFTNESS).mean(axis=0)
+            gains[chosen] = -1.0
+            chosen.append(int(gains.argmax()))
         return chosen
 
     def _scaling_rows(self) -> NDArray[np.intp]:

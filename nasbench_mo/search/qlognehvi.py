@@ -1,81 +1,75 @@
-"""Noisy expected hypervolume improvement by BoTorch.
+"""Noisy expected hypervolume improvement with BoTorch's models.
 
 Daulton, Balandat & Bakshy, "Parallel Bayesian optimization of multiple noisy objectives with expected hypervolume
-improvement", NeurIPS 2021; Ament et al., "Unexpected improvements to expected improvement", NeurIPS 2023, for the
-logarithm.
+improvement", NeurIPS 2021. The logarithm of Ament et al., "Unexpected improvements to expected improvement", NeurIPS
+2023, is there for gradients: the best of finitely many choices is the same with and without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nasbench_mo.errors import require
+from nasbench_mo.search.acquisition import expected_improvement
+from nasbench_mo.search.archive_base import Floats
 from nasbench_mo.search.botorch_base import REFERENCE, BoTorchSearcher
+from nasbench_mo.search.marginals import Marginals
+from nasbench_mo.search.posterior_samples import PosteriorSamples
+
+#: How much worse the front is taken to be, in ranges, until some choice gains.
+_SLACKS = (0.0, 0.01, 0.1, 1.0)
+#: Choices that are looked at together after the first one of a batch.
+_AT_A_TIME = 64
 
 
 @final
 class QLogNEHVISearcher(BoTorchSearcher):
-    """qLogNEHVI with the reference point 10 % of the range beyond the worst observed value of each objective.
+    """NEHVI with the reference point 10 % of the range beyond the worst observed value of each objective.
 
-    A batch is chosen one by one, each proposal taking the earlier ones as pending. With one objective there is no
-    volume to gain, and noisy expected improvement takes its place.
+    A batch is chosen one by one, each proposal taking the earlier ones as pending. Where no choice gains in any sample,
+    as at the end of a small space, the front is taken to be worse than it is: it stands in for the smoothing that goes
+    with the logarithm. With four objectives or more the hypervolume is approximated, as by ``default``.
     """
 
     name = "qlognehvi"
 
-    def _chosen(self, model: Any, *, n: int) -> list[int]:
-        acquisition = self._acquisition(model)
-        chosen: list[int] = []
-        left = np.arange(len(model.choices))
-        for _ in range(n):
-            best = left[self._best(acquisition, model.choices[left])]
-            chosen.append(int(best))
-            left = left[left != best]
-            if len(chosen) < n:
-                model.hold(model.choices[chosen])
-                acquisition.set_X_pending(model.choices[chosen])
+    def _chosen(self, samples: PosteriorSamples, *, n: int, n_choices: int) -> list[int]:
+        for slack in _SLACKS:
+            gains = self._gains(samples, np.arange(n_choices), slack=slack)
+            if gains.any():
+                break
+        chosen = [int(gains.argmax())]
+        while len(chosen) < n:
+            samples.choose(chosen[-1])
+            gains[chosen[-1]] = -1.0
+            chosen.append(self._greatest(samples, gains, slack=slack))
         return chosen
 
-    def _acquisition(self, model: Any) -> Any:
-        if self.n_objectives == 1:
-            single = require("botorch.acquisition.logei", extra="bayes")
-            return single.qLogNoisyExpectedImprovement(
-                model=model, X_baseline=model.known, sampler=self._sampler(), prune_baseline=True
-            )
-        several = require("botorch.acquisition.multi_objective.logei", extra="bayes")
-        with uncompiled(several):
-            return several.qLogNoisyExpectedHypervolumeImprovement(
-                model=model,
-                ref_point=[-REFERENCE] * self.n_objectives,
-                X_baseline=model.known,
-                sampler=self._sampler(),
-                prune_baseline=True,
-            )
+    def _greatest(self, samples: PosteriorSamples, gains: Floats, *, slack: float = 0.0) -> int:
+        """The choice that gains most, of (c,) gains as they were before the last choice, which are brought up to date.
 
+        A choice gains no more beside others than it did alone (the hypervolume is submodular: Minoux, "Accelerated
+        greedy algorithms for maximizing submodular set functions", 1978), up to the noise of the draws: those that
+        gained less than the best one does now need no look.
+        """
+        order = np.argsort(-gains, kind="stable")
+        best = -1.0
+        for start in range(0, len(order), _AT_A_TIME):
+            part = order[start : start + _AT_A_TIME]
+            if gains[part[0]] <= best:
+                break
+            part = part[gains[part] >= 0]
+            gains[part] = self._gains(samples, part, slack=slack)
+            best = max(best, gains[part].max())
+        return int(gains.argmax())
 
-@contextmanager
-def uncompiled(logei: Any) -> Iterator[None]:
-    """Make acquisitions that compute in PyTorch.
-
-    BoTorch >= 0.18 compiles a kernel for the processor at hand when the first acquisition is made, in a folder of the
-    user's. A process killed meanwhile leaves a lock behind, and every later one waits for it without end. The kernel
-    saves a sixth of the time with two objectives.
-
-    Parameters
-    ----------
-    logei
-        The module ``botorch.acquisition.multi_objective.logei``.
-    """
-    attempted = getattr(logei, "_load_attempted", None)
-    if attempted is None:  # a version without the kernel
-        yield
-        return
-    logei._load_attempted = True
-    try:
-        yield
-    finally:
-        logei._load_attempted = attempted
+    def _gains(self, samples: PosteriorSamples, choices: NDArray[Any], *, slack: float = 0.0) -> Floats:
+        """Hypervolume that some of the choices add to what is known, mean over the samples, (k,)."""
+        reference = np.full(self.n_objectives, REFERENCE + slack)
+        total = np.zeros(len(choices))
+        for known, values in zip(samples.known, samples.at(choices), strict=True):
+            certain = [Marginals.certain(column) for column in values.T]
+            total += expected_improvement(certain, front=known + slack, reference=reference)
+        return total / len(samples.known)
