@@ -185,3 +185,16 @@ def test_a_fit_begins_where_the_last_one_ended(monkeypatch: pytest.MonkeyPatch) 
     anew.tell(X, problem.evaluate(X))
     centre = dict(anew._fitted(known)[0].named_parameters())
     assert not all(torch.equal(centre[name], ended[0][name]) for name in centre)
+
+
+def test_more_points_than_the_quasi_random_sequence_has_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("botorch", reason="comes with the extra 'bayes'")
+    from nasbench_mo.search.parego import ParEGOSearcher
+
+    monkeypatch.setattr("torch.quasirandom.SobolEngine.MAXDIM", 4)
+    searcher = ParEGOSearcher(nmo.problem("nb201s-c10-params-v1").space, 2, mc_samples=500)
+    few, many = searcher._draws(2), searcher._draws(30)
+    assert (few.shape, many.shape) == ((500, 2, 2), (500, 30, 2))
+    for draws in (few, many):
+        assert abs(draws.mean()) < 0.05
+        assert draws.std() == pytest.approx(1.0, abs=0.05)

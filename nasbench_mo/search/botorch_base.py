@@ -102,7 +102,6 @@ class BoTorchSearcher(ArchiveSearcher):
 
     def _samples(self, choices: NDArray[Any], *, n: int) -> PosteriorSamples:
         """Of what was told and (c, d) choices, n of which may be chosen."""
-        sampling = require("botorch.utils.sampling", extra="bayes")
         known = self._tensor(self._features(self._X))
         points = self._torch.cat([known, self._tensor(self._features(choices))])
         fitted = self._fitted(known)
@@ -110,10 +109,17 @@ class BoTorchSearcher(ArchiveSearcher):
             joint = [part.posterior(points).distribution for part in fitted]
             means = [part.mean.numpy() for part in joint]
             covariances = [part.covariance_matrix.numpy() for part in joint]
-        shape = (self.mc_samples, len(known) + n, self.n_objectives)
-        seed = int(self._rng.integers(1 << 31))
-        base = sampling.draw_sobol_normal_samples(shape[1] * shape[2], shape[0], seed=seed, dtype=self._torch.float64)
-        return PosteriorSamples(means, covariances, base=base.numpy().reshape(shape), n_known=len(known))
+        base = self._draws(len(known) + n)
+        return PosteriorSamples(means, covariances, base=base, n_known=len(known))
+
+    def _draws(self, n_points: int) -> Floats:
+        """Standard normal draws of each sample, point and objective: (s, n, m)."""
+        sampling = require("botorch.utils.sampling", extra="bayes")
+        d, seed = n_points * self.n_objectives, int(self._rng.integers(1 << 31))
+        if d > self._torch.quasirandom.SobolEngine.MAXDIM:  # as many dimensions as the sequence is tabulated for
+            return np.random.default_rng(seed).standard_normal((self.mc_samples, n_points, self.n_objectives))
+        base = sampling.draw_sobol_normal_samples(d, self.mc_samples, seed=seed, dtype=self._torch.float64)
+        return np.asarray(base).reshape(self.mc_samples, n_points, self.n_objectives)
 
     def _fitted(self, known: Any) -> list[Any]:
         """A process of each scaled objective, given (n, k) features."""
