@@ -316,7 +316,7 @@ def test_a_connection_that_breaks_is_an_error_and_the_rest_is_measured_later(
     assert killed
     (turns,) = work.glob("*/turns.jsonl")
     kept = turns.read_text().count('"trained|')
-    assert 6 <= kept < 2 * 300
+    assert 5 <= kept < 2 * 300  # two rounds of two networks, and the reading with which the third began
     found = profile(CELLS, skeleton=SMALL, as_predicted=None, target=target, work=work)
     assert (found.latency_us["p99"] > 0).all()
     assert turns.read_text().count('"trained|') <= 2 * 300 + 1
