@@ -76,7 +76,8 @@ class _Strips:
         step[1:] = lowest[1:] < lowest[:-1]
         x = np.searchsorted(self._xs, np.append(order[step, 0], self._reference[0]))
         y = np.searchsorted(self._ys, np.append(self._reference[1], order[step, 1]))
-        widths = np.diff(self._first[:, x], axis=1, prepend=0.0)
+        widths = self._first[:, x]
+        widths[:, 1:] -= widths[:, :-1].copy()
         made: Floats = np.einsum("ij,ij->i", widths, self._second[:, y])
         return made
 

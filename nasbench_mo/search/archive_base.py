@@ -65,9 +65,9 @@ class ArchiveSearcher(Searcher):
         else:
             rows = self._unseen(self._propose(wanted))[:wanted]
             if len(rows) < wanted:
-                self._seen |= _keys(rows)
+                self._seen.update(_keys(rows))
                 rows = np.concatenate([rows, self._fresh(wanted - len(rows))])
-        self._seen |= _keys(rows)
+        self._seen.update(_keys(rows))
         return rows
 
     def _tell(self, X: NDArray[Any], F: Floats) -> None:
@@ -109,14 +109,11 @@ class ArchiveSearcher(Searcher):
 
     def _unseen(self, X: NDArray[Any]) -> NDArray[Any]:
         """Rows of X, each once and in their order, that were neither asked for nor told."""
-        taken: set[bytes] = set()
-        kept = []
-        for i, row in enumerate(np.ascontiguousarray(X, dtype=self.space.dtype)):
-            key = row.tobytes()
-            if key not in self._seen and key not in taken:
-                taken.add(key)
-                kept.append(i)
-        return X[kept].astype(self.space.dtype, copy=False)
+        X = X.astype(self.space.dtype, copy=False)
+        first: dict[bytes, int] = {}
+        for i, key in enumerate(_keys(X)):
+            first.setdefault(key, i)
+        return X[[i for key, i in first.items() if key not in self._seen]]
 
     def _fresh(self, n: int) -> NDArray[Any]:
         """At most n random unseen architectures; fewer only where the space has no more."""
@@ -136,5 +133,8 @@ class ArchiveSearcher(Searcher):
         return around if len(around) <= most else around[self._rng.permutation(len(around))[:most]]
 
 
-def _keys(X: NDArray[Any]) -> set[bytes]:
-    return {row.tobytes() for row in X}
+def _keys(X: NDArray[Any]) -> list[bytes]:
+    """The bytes of each row, as ``row.tobytes()`` has them, all rows at once."""
+    whole_rows = np.dtype((np.void, X.dtype.itemsize * X.shape[1]))
+    keys: list[Any] = np.ascontiguousarray(X).view(whole_rows).ravel().tolist()
+    return keys

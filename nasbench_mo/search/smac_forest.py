@@ -81,6 +81,7 @@ class SMACForestSearcher(ArchiveSearcher):
         self.random_share = number(self.name, "random_share", random_share, least=0.0, most=1.0)
         self.features = features
         self._features = _features_of(self.name, features, space=space)
+        self._sklearn = require("sklearn", extra="bayes")
         self._tree = require("sklearn.tree", extra="bayes")
 
     def options(self) -> dict[str, float | int | str]:
@@ -141,7 +142,8 @@ class SMACForestSearcher(ArchiveSearcher):
         """A forest of each objective, of its logarithm where all its values are positive, as SMAC has it."""
         X = self._features(self._X).astype(np.float32)
         self._told_values = self._targets()
-        self._forests = [self._forest(X, z) for z in self._told_values.T]
+        with self._sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
+            self._forests = [self._forest(X, z) for z in self._told_values.T]
 
     def _forest(self, X: NDArray[np.float32], z: Floats) -> list[Any]:
         """Trees of bootstrap samples, as scikit-learn's forest has them; its own bookkeeping takes longer than they."""
