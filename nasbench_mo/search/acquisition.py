@@ -100,7 +100,7 @@ def _over_drawn_slabs(beliefs: Sequence[Belief], *, points: Floats, reference: F
     low = np.array([min(float(b.at(-2.0).min()), float(r)) for b, r in zip(beliefs[2:], reference[2:], strict=True)])
     if len(points):
         low = np.minimum(low, points[:, 2:].min(axis=0))
-    places = low + _low_discrepancy(N_SLABS, rest) * (reference[2:] - low)
+    places = low + low_discrepancy(N_SLABS, rest) * (reference[2:] - low)
     strips = _Strips(beliefs[0], beliefs[1], points=points[:, :2], reference=reference[:2])
     reached = np.prod([b.below(places[:, j]) for j, b in enumerate(beliefs[2:])], axis=0)
     total = np.zeros(len(beliefs[0]))
@@ -111,7 +111,7 @@ def _over_drawn_slabs(beliefs: Sequence[Belief], *, points: Floats, reference: F
     return made
 
 
-def _low_discrepancy(n: int, d: int) -> Floats:
+def low_discrepancy(n: int, d: int) -> Floats:
     """(n, d) points of the additive recurrence R_d in the unit cube (Roberts 2018): the same at every call."""
     golden = 1.5
     for _ in range(40):

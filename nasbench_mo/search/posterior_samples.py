@@ -39,6 +39,9 @@ class PosteriorSamples:
             _Process(mean, covariance, base=base[:, :, j], n_known=n_known)
             for j, (mean, covariance) in enumerate(zip(means, covariances, strict=True))
         ]
+        everything = self.at(np.arange(len(means[0]) - n_known))
+        #: (m,) least values at any point in any sample, before a choice was made.
+        self.lowest: Floats = np.concatenate([self.known, everything], axis=1).min(axis=(0, 1))
 
     @property
     def known(self) -> Floats:

@@ -16,6 +16,7 @@ from nasbench_mo.search.acquisition import expected_improvement
 from nasbench_mo.search.archive_base import Floats
 from nasbench_mo.search.botorch_base import REFERENCE, BoTorchSearcher
 from nasbench_mo.search.marginals import Marginals
+from nasbench_mo.search.point_gains import point_gains
 from nasbench_mo.search.posterior_samples import PosteriorSamples
 
 #: How much worse the front is taken to be, in ranges, until some choice gains.
@@ -30,7 +31,7 @@ class QLogNEHVISearcher(BoTorchSearcher):
 
     A batch is chosen one by one, each proposal taking the earlier ones as pending. Where no choice gains in any sample,
     as at the end of a small space, the front is taken to be worse than it is: it stands in for the smoothing that goes
-    with the logarithm. With four objectives or more the hypervolume is approximated, as by ``default``.
+    with the logarithm. With four objectives or more the hypervolume is that of slabs drawn at random places (:mod:`.point_gains`).
     """
 
     name = "qlognehvi"
@@ -70,6 +71,9 @@ class QLogNEHVISearcher(BoTorchSearcher):
         reference = np.full(self.n_objectives, REFERENCE + slack)
         total = np.zeros(len(choices))
         for known, values in zip(samples.known, samples.at(choices), strict=True):
-            certain = [Marginals.certain(column) for column in values.T]
-            total += expected_improvement(certain, front=known + slack, reference=reference)
+            if self.n_objectives < 3:
+                certain = [Marginals.certain(column) for column in values.T]
+                total += expected_improvement(certain, front=known + slack, reference=reference)
+            else:
+                total += point_gains(values, front=known + slack, reference=reference, lowest=samples.lowest)
         return total / len(samples.known)
