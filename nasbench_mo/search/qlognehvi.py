@@ -31,7 +31,7 @@ class QLogNEHVISearcher(BoTorchSearcher):
 
     A batch is chosen one by one, each proposal taking the earlier ones as pending. Where no choice gains in any sample,
     as at the end of a small space, the front is taken to be worse than it is: it stands in for the smoothing that goes
-    with the logarithm. With four objectives or more the hypervolume is that of slabs drawn at random places (:mod:`.point_gains`).
+    with the logarithm. With four objectives or more the hypervolume is approximated, see :mod:`.point_gains`.
     """
 
     name = "qlognehvi"
