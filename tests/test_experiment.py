@@ -536,7 +536,7 @@ def test_the_file_has_the_documented_schema_and_identity(tmp_path: Path) -> None
     found = meta["environment"]
     assert {"versions", "machine", "started_utc", "ended", "n_duplicate_proposals"} <= set(found)
     assert {"python", "nasbench-mo", "numpy", "pymoo"} <= set(found["versions"])
-    assert set(found["machine"]) == {"system", "architecture", "cpu"}
+    assert set(found["machine"]) == {"system", "architecture", "cpu", "blas"}
     assert all(found["machine"].values())
     assert json.loads(json.dumps(environment())) == environment()
 

@@ -19,6 +19,7 @@ import nasbench_mo as nmo
 from nasbench_mo.cli import main
 from nasbench_mo.errors import RunError, SearcherError, UnknownNameError
 from nasbench_mo.experiment import Run, replay
+from nasbench_mo.hardware import blas_kernels
 from nasbench_mo.space import CategoricalSpace
 
 PROBLEM = "nb201s-c10-eyeriss-fpga-v1"
@@ -161,11 +162,12 @@ def test_a_row_less_is_a_difference_and_so_is_another_end():
 def test_versions_that_differ_are_named():
     run = made("random", budget=5)
     versions = {**run.environment["versions"], "numpy": "1.0", "botany": "2.0"}
-    machine = {**run.environment["machine"], "cpu": "abacus"}
+    machine = {**run.environment["machine"], "cpu": "abacus", "blas": "openblas Beads"}
     found = replay(altered(run, environment={**run.environment, "versions": versions, "machine": machine}))
     assert found.equal
-    assert set(found.other_versions) == {"numpy", "botany", "cpu"}
+    assert set(found.other_versions) == {"numpy", "botany", "cpu", "blas"}
     assert found.other_versions["numpy"] == ("1.0", np.__version__)
+    assert found.other_versions["blas"] == ("openblas Beads", blas_kernels())
     assert found.other_versions["botany"] == ("2.0", "not installed")
 
 

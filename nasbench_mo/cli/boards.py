@@ -157,7 +157,8 @@ def _search_again(checked: CheckedSubmission, board: Board, *, at_most: int) -> 
             raise SubmissionError(
                 f"{p.name}: {p.searcher!r} on {identifier!r} with seed {seed} proposes another architecture at "
                 f"evaluation {differs[0] if differs.size else same} than the entry says; it claims {p.software} "
-                f"{p.version}, this is {version(OWN_SOFTWARE)}"
+                f"{p.version}, this is {version(OWN_SOFTWARE)}. Searchers with Gaussian processes repeat on the same "
+                f"kind of processor only: try one like the entry's"
             )
     return len(chosen)
 

@@ -16,7 +16,8 @@ _ABOUT = (
     "`≥`: the number lies between a run that got there and one that did not, so it has a lower bound only. "
     "*HV 50*: share of HV\\* "
     "after 50 evaluations. *CPU*: the searcher's own milliseconds per evaluation, the evaluation left out; compare "
-    "them with each other, not with other machines. Everything but the CPU time follows from the seeds."
+    "them with each other, not with other machines. Everything but the CPU time follows from the seeds; "
+    "with Gaussian processes, whose last bits the processor decides, on the same kind of processor."
 )
 
 

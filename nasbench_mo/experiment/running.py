@@ -29,7 +29,7 @@ from nasbench_mo.experiment.preference import preference_options
 from nasbench_mo.experiment.scheduling import Budget, Scheduler
 from nasbench_mo.experiment.storage import Journal
 from nasbench_mo.experiment.trajectory import Identity, Run
-from nasbench_mo.hardware import processor_name
+from nasbench_mo.hardware import blas_kernels, processor_name
 from nasbench_mo.search import Searcher
 from nasbench_mo.search import searcher as make_searcher
 from nasbench_mo.versions import loaded_versions
@@ -470,7 +470,12 @@ def environment() -> dict[str, Any]:
             "python": platform.python_version(),
             **loaded_versions(_ALWAYS_USED, if_loaded=_USED_BY_SEARCHERS),
         },
-        "machine": {"system": platform.system(), "architecture": platform.machine(), "cpu": processor_name()},
+        "machine": {
+            "system": platform.system(),
+            "architecture": platform.machine(),
+            "cpu": processor_name(),
+            "blas": blas_kernels(),
+        },
         "implementation": sys.implementation.name,
     }
 
