@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 import shlex
@@ -13,6 +14,7 @@ from markdown_helpers import called, fences, printed
 
 from nasbench_mo import artifacts
 from nasbench_mo.predictor.report import figures_markdown
+from nasbench_mo.search import SEARCHERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -70,6 +72,26 @@ def test_predictor_figures_are_those_of_the_cards():
         assert float(tau) == pytest.approx(held_out["kendall_tau_b"], abs=6e-4)
         assert float(rmse) == pytest.approx(held_out["rmse_percent"], abs=6e-3)
         assert float(coverage) == pytest.approx(held_out["coverage_of_90_percent_intervals"], abs=6e-4)
+
+
+def test_the_table_of_searchers_has_every_one_with_its_defaults():
+    rows = re.findall(r"^\| (`[^|]+`) \|[^|]+\|[^|]+\| ([^|]+) \| (?:core|`bayes`)", README, flags=re.MULTILINE)
+    named = [name for names, _ in rows for name in re.findall(r"`([\w-]+)`", names)]
+    assert sorted(named) == sorted(SEARCHERS.names())
+    for names, cell in rows:
+        shown = re.findall(r"`(\w+)=([^`]+)`", cell)
+        defaults = [(k, v) for name in re.findall(r"`([\w-]+)`", names) for k, v in _defaults(name).items()]
+        for option, value in shown:
+            assert (option, value) in defaults, (names, option)
+        unnamed = {option for option, value in defaults if value} - {option for option, _ in shown}
+        assert not unnamed, names
+
+
+def _defaults(name: str) -> dict[str, str]:
+    """Options of a searcher and what they are unless told, as README writes them."""
+    parameters = inspect.signature(SEARCHERS.get(name)).parameters.values()
+    options = {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "seed"}
+    return {option: f"{v:.3g}" if isinstance(v, float) and v != round(v) else str(v) for option, v in options.items()}
 
 
 def test_families_of_predictors_are_those_present():
