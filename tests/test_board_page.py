@@ -146,6 +146,18 @@ def test_a_long_curve_is_thinned_but_keeps_its_ends() -> None:
     assert made["gap"][1][-1] == 0
 
 
+def test_the_last_bits_of_a_hypervolume_do_not_reach_the_page() -> None:
+    """They differ between kinds of processors, and a page is the same on all."""
+    pages = set()
+    for bits in (-2, 0, 1, 3):
+        shares = np.array([[0.5, 0.7, 0.9], [0.8, 0.9, 1.0]]) + bits * 2.0**-53
+        final = np.array([0.7, 0.9, 1.0, 1.0]) + bits * 2.0**-53
+        made = changed(board(3), NAMES[0], evaluations=np.array([1, 500]), hypervolume_share=shares, final=final)
+        pages.add(render_board(made))
+    assert len(pages) == 1
+    assert payload(pages.pop())["problems"][0]["results"][0]["final"] == [0, 0, 0.1, 0.3]
+
+
 def test_what_was_never_reached_is_null_on_the_page_and_over_budget_in_words(six: BoardResults, page: str) -> None:
     worst = six.standings[-1].searcher
     assert math.isinf(six.problems[0].results[worst].to_target[0.999].value)

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nasbench_mo.errors import FormatError
 from nasbench_mo.leaderboard.embedding import fill_template
@@ -23,6 +24,8 @@ __all__ = ["render_board", "render_index"]
 _DIGITS = 7
 #: Significant digits of what curves miss of HV*; a pixel is a thousandth of a plot.
 _CURVE_DIGITS = 4
+#: Decimals of the same: what is less comes from the last bits of a hypervolume, which differ between processors.
+_CURVE_DECIMALS = 12
 #: Most points of one exact front; a longer one is thinned evenly along its first objective.
 _MAX_FRONT_POINTS = 500
 #: Most points of all curves, all fronts found and all surfaces of one level together, and the least and the most of
@@ -204,7 +207,7 @@ def _result(result: ProblemResult, *, targets: Iterable[float], archs: dict[str,
         raise FormatError(
             f"expected an architecture for each of {len(result.front)} points of a front; got {len(result.front_archs)}"
         )
-    missing_share = 1.0 - np.asarray(result.hypervolume_share, dtype=float).reshape(-1, 3)
+    missing_share = _missing(result.hypervolume_share).reshape(-1, 3)
     evaluations, missing = _steps(np.asarray(result.evaluations), missing_share, at_most=at_most)
     found = np.asarray(result.front, dtype=float)
     kept = _thinned_order(found, at_most=at_most)
@@ -213,7 +216,7 @@ def _result(result: ProblemResult, *, targets: Iterable[float], archs: dict[str,
         "runs": result.n_runs,
         "e": [int(e) for e in evaluations],
         "gap": [[_round(v, digits=_CURVE_DIGITS) for v in column] for column in missing.T.tolist()],
-        "final": sorted(_round(1.0 - v, digits=_CURVE_DIGITS) for v in np.asarray(result.final).tolist()),
+        "final": sorted(_round(v, digits=_CURVE_DIGITS) for v in _missing(result.final).tolist()),
         "to": [_estimate(result.to_target.get(target)) for target in targets],
         "ind": {name: _estimate(value) for name, value in sorted(result.indicators.items())},
         "ms": _optional(result.overhead_ms),
@@ -222,6 +225,12 @@ def _result(result: ProblemResult, *, targets: Iterable[float], archs: dict[str,
         "archs": [archs.setdefault(result.front_archs[i], len(archs)) for i in kept],
         "att": [[_round(level), _points(surface)] for level, surface in sorted(surfaces.items())],
     }
+
+
+def _missing(shares: ArrayLike) -> Floats:
+    """What shares of HV* lack of the whole."""
+    missing: Floats = np.round(1.0 - np.asarray(shares, dtype=float), _CURVE_DECIMALS) + 0.0  # no zero has a sign
+    return missing
 
 
 def _steps(evaluations: np.ndarray[Any, Any], missing: Floats, *, at_most: int) -> tuple[np.ndarray[Any, Any], Floats]:
