@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import operator
 import os
 import signal
@@ -217,6 +218,20 @@ def test_an_address_without_a_scheduler_is_refused_at_once(address: str) -> None
     pytest.importorskip("distributed", reason="Dask comes with the extra 'cluster'")
     with pytest.raises(SpecError, match="no Dask scheduler answers"):
         run_ordered(square, [1], scheduler=address)
+
+
+def test_a_client_that_could_not_connect_has_ended_when_the_error_comes() -> None:
+    """Left to the collector, it could end while another client holds the lock which it takes, and wait for ever."""
+    distributed = pytest.importorskip("distributed", reason="Dask comes with the extra 'cluster'")
+    gc.disable()
+    try:
+        with pytest.raises(SpecError, match="no Dask scheduler answers"):
+            run_ordered(square, [1], scheduler="nowhere at all")
+        left = [thing for thing in gc.get_objects() if isinstance(thing, distributed.Client)]
+        assert left
+        assert {client.status for client in left} == {"closed"}
+    finally:
+        gc.enable()
 
 
 def test_dask_outcomes_come_as_they_are_ready(scheduler: str) -> None:

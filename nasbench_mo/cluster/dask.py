@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ def connected(cluster: str | Path) -> Any:
     try:
         return _client(str(cluster), timeout=_TIMEOUT)
     except (OSError, ValueError) as error:
+        _end_failed(error)
         raise SpecError(
             f"no Dask scheduler answers at {str(cluster)!r} ({' '.join(str(error).split())[:120]}); start one, or "
             "leave the address out to use local processes"
@@ -47,6 +49,20 @@ def _client(cluster: Any, **options: Any) -> Any:
         return distributed.Client(cluster, set_as_default=False, **options)
     except AssertionError:  # its event loop has to start within ten seconds, which a busy machine may exceed
         return distributed.Client(cluster, set_as_default=False, **options)
+
+
+def _end_failed(error: BaseException) -> None:
+    """End the client whose making failed with an error.
+
+    Otherwise it ends when it is collected, for which it takes a lock of all clients: if that happens while this thread
+    holds the lock for another client, it waits without end.
+    """
+    client_class = require("distributed", extra="cluster").Client
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        client = frame.f_locals.get("self")
+        if isinstance(client, client_class):
+            client.close()
+            return
 
 
 def closing(client: Any) -> None:
