@@ -149,6 +149,24 @@ def test_an_archive_takes_foreign_points_in_any_order_and_the_last_value_of_a_re
     assert not {(0, 0, 0), (1, 1, 1), (2, 2, 2)} & set(later)
 
 
+class _Wishes(ArchiveSearcher):
+    """Proposes the same rows, best first, in another type and with repetitions."""
+
+    name = "wishes"
+
+    def _propose(self, n: int) -> NDArray[Any]:
+        return np.array([[0, 0], [2, 1], [1, 2], [2, 1], [0, 1], [1, 2], [2, 1], [1, 1]])
+
+
+def test_an_archive_asks_for_the_best_first_once_and_without_what_it_knows() -> None:
+    toy = toy_space(3, 3)
+    a = _Wishes(toy, 1, n_initial=1, batch=9)
+    a.tell([[0, 0], [0, 1]], [[1.0], [2.0]])
+    X = a.ask(3)
+    assert X.tolist() == [[2, 1], [1, 2], [1, 1]]
+    assert X.dtype == toy.dtype
+
+
 def test_a_model_learns_logarithms_of_what_is_positive() -> None:
     toy = toy_space(3, 3)
     a = _Copies(toy, 3)
