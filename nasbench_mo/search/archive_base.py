@@ -110,10 +110,8 @@ class ArchiveSearcher(Searcher):
     def _unseen(self, X: NDArray[Any]) -> NDArray[Any]:
         """Rows of X, each once and in their order, that were neither asked for nor told."""
         X = X.astype(self.space.dtype, copy=False)
-        first: dict[bytes, int] = {}
-        for i, key in enumerate(_keys(X)):
-            first.setdefault(key, i)
-        return X[[i for key, i in first.items() if key not in self._seen]]
+        rows = {key: i for i, key in enumerate(_keys(X))}  # in the order of first places; rows of one key are alike
+        return X[[i for key, i in rows.items() if key not in self._seen]]
 
     def _fresh(self, n: int) -> NDArray[Any]:
         """At most n random unseen architectures; fewer only where the space has no more."""
